@@ -1,0 +1,1 @@
+"""Embedding requests: what goes to the queue."""

@@ -1,0 +1,1 @@
+"""The domain: windows, sampling, text representation, summaries, results. Knows no AWS, no environment, no driver."""

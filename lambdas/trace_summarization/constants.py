@@ -1,0 +1,104 @@
+"""Names, defaults and limits, read by the Lambdas, the infrastructure and the documentation alike."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+WORKFLOW_NAME: Final = "batch-trace-summarization"
+COORDINATOR_WORKFLOW_NAME: Final = "batch-trace-summarization-coordinator"
+SERVICE_NAME: Final = "trace-summarization"
+METRICS_NAMESPACE: Final = "TraceSummarization"
+
+# --- inputs: defaults and ranges -------------------------------------------------------------------------------------
+DEFAULT_MAX_TRACES_PER_WINDOW: Final = 100
+MAX_TRACES_LIMIT: Final = 1_000  # 1,000 x 21 events stays below the 25,000 history events of one execution
+DEFAULT_BATCH_SIZE: Final = 5
+MAX_CONCURRENCY_LIMIT: Final = 40  # an inline Map runs at most 40 iterations at once
+DEFAULT_MODE: Final = "detailed"
+DEFAULT_WINDOW_MINUTES: Final = 60
+MAX_WINDOW_MINUTES: Final = 1_440
+DEFAULT_WINDOW_LAG_MINUTES: Final = 10  # traces of the last minutes are still growing
+MAX_WINDOW_LAG_MINUTES: Final = 1_440
+DEFAULT_MODEL: Final = "gpt-4.1-mini"
+MAX_MODEL_NAME_LENGTH: Final = 128
+DEFAULT_MAX_CONCURRENT_TEAMS: Final = 5
+MAX_TEAM_ID: Final = 2**53 - 1  # JSONPath numbers are doubles; ClickHouse's team_id is Int64
+
+# Initial value of the team allowlist parameter. A deploy creates the parameter with it and never overwrites it.
+ALLOWED_TEAM_IDS: Final[tuple[int, ...]] = ()
+MAX_ALLOWED_TEAMS: Final = 500  # keeps the coordinator's history and payload within limits
+
+# --- limits of one trace ---------------------------------------------------------------------------------------------
+MAX_TRACE_DURATION_HOURS: Final = 24  # how far back a trace's first event is searched, and how far on its last
+MAX_TRACE_EVENTS: Final = 5_000
+MAX_TRACE_BYTES: Final = 30_000_000
+MAX_TEXT_REPR_LENGTH: Final = 2_000_000  # characters
+MAX_TRACE_ID_LENGTH: Final = 128  # characters; ids travel through state payloads
+# Bytes of an id as JSON. 1,000 ids of this size, with what else SampleTraces returns, stay below 256 KiB.
+MAX_TRACE_ID_JSON_BYTES: Final = 240
+MAX_STATE_PAYLOAD_BYTES: Final = 262_144
+MAX_OUTCOME_BYTES: Final = 150
+
+# --- time, innermost first: each is smaller than the next (one attempt) -----------------------------------------------
+CLICKHOUSE_MAX_EXECUTION_SECONDS: Final = 60
+CLICKHOUSE_CLIENT_TIMEOUT_SECONDS: Final = 75
+KAFKA_DELIVERY_TIMEOUT_SECONDS: Final = 15
+MODEL_TIMEOUT_SECONDS: Final = 120  # one call; shortened to what is left to the Lambda
+PLAN_LAMBDA_TIMEOUT_SECONDS: Final = 30
+PLAN_TIMEOUT_SECONDS: Final = 40
+SAMPLE_LAMBDA_TIMEOUT_SECONDS: Final = 285
+SAMPLE_TIMEOUT_SECONDS: Final = 300
+GENERATE_SUMMARY_LAMBDA_TIMEOUT_SECONDS: Final = 285
+GENERATE_SUMMARY_TIMEOUT_SECONDS: Final = 300
+AGGREGATE_LAMBDA_TIMEOUT_SECONDS: Final = 105
+AGGREGATE_TIMEOUT_SECONDS: Final = 120
+TEAM_DEADLINE_MINUTES: Final = 110  # after it SummarizeTrace returns skipped, unpaid, so that the team still aggregates
+WORKFLOW_EXECUTION_TIMEOUT_MINUTES: Final = 120
+SUMMARIZE_TEAM_TIMEOUT_SECONDS: Final = 7_500
+COORDINATOR_TIMEOUT_MINUTES: Final = 360
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How one state retries. `attempts` counts the first try: Step Functions' `MaxAttempts` is one less."""
+
+    attempts: int
+    interval_seconds: int
+    max_delay_seconds: int
+    backoff_rate: float = 2.0
+
+
+SAMPLE_RETRY_POLICY: Final = RetryPolicy(attempts=3, interval_seconds=5, max_delay_seconds=60)
+SUMMARIZE_RETRY_POLICY: Final = RetryPolicy(attempts=2, interval_seconds=10, max_delay_seconds=60)
+AGGREGATE_RETRY_POLICY: Final = RetryPolicy(attempts=3, interval_seconds=5, max_delay_seconds=60)
+COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY: Final = RetryPolicy(attempts=2, interval_seconds=60, max_delay_seconds=300)
+# Faults of the Lambda service itself (throttling, its own errors): nothing of ours ran, so more patience costs nothing.
+LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2, max_delay_seconds=60)
+
+# --- what a summary leaves behind ------------------------------------------------------------------------------------
+EVENT_NAME_TRACE_SUMMARY: Final = "$ai_trace_summary"
+AI_EVENT_NAMES: Final = (
+    "$ai_trace",
+    "$ai_generation",
+    "$ai_span",
+    "$ai_embedding",
+    "$ai_evaluation",
+    "$ai_metric",
+    "$ai_feedback",
+)  # what counts as trace activity; summaries never do
+SUMMARY_ID_NAMESPACE: Final = UUID("6f1a9c1e-52a4-5d0e-9a5a-6a1f0d3b7c58")  # of the summary events' UUIDv5 ids
+PROMPT_VERSION: Final = "1"
+
+EMBEDDING_TOPIC: Final = "document_embeddings_input"
+EMBEDDING_MESSAGE_VERSION: Final = 1
+EMBEDDING_PRODUCT: Final = "llm-analytics"
+EMBEDDING_DOCUMENT_TYPE: Final = "llm-trace-summary"
+DEFAULT_EMBEDDING_MODELS: Final = ("text-embedding-3-small-1536",)
+MAX_KAFKA_MESSAGE_BYTES: Final = 1_048_576
+
+# --- sizes of a summary, enforced on what the model answers -----------------------------------------------------------
+MAX_TITLE_WORDS: Final = 10
+MAX_TITLE_LENGTH: Final = 120
+MAX_ITEM_LENGTH: Final = 600
+MAX_DIAGRAM_LENGTH: Final = 4_000
+MAX_LINE_REFS_LENGTH: Final = 100

@@ -1,0 +1,95 @@
+"""Every error that a state of the workflow can end with, by type.
+
+    TraceSummarizationError
+    |-- RetryableError               another attempt can help
+    |   |-- ClickHouseUnavailable    refused, reset, timed out on the way
+    |   |-- ClickHouseTimeout        the query ran into its time limit
+    |   |-- ModelUnavailable         refused, reset, timed out, 5xx
+    |   |-- ModelRateLimited         429
+    |   |-- InvalidModelOutput       not JSON, not the schema, empty
+    |   `-- SecretUnavailable        the secret store or parameter store did not answer
+    `-- FinalError                   another attempt would end the same way
+        |-- InvalidInput             what the caller gave
+        |-- InvalidAllowlist         the team allowlist parameter
+        |-- InvalidConfiguration     a secret, an environment variable
+        |-- ClickHouseAtCapacity     more load would make it worse: the next run is the recovery
+        |-- ClickHouseQueryFailed    rejected: SQL, schema, rights
+        |-- ModelRejectedRequest     4xx other than 429
+        |-- ModelRefused             a refusal or the content filter
+        `-- ModelOutputCutOff        the answer did not fit `max_tokens`
+
+The class name is the error name that Step Functions sees. `Retry` lists `retryable_error_names()`.
+"""
+
+
+class TraceSummarizationError(Exception):
+    """Base of all errors that the application raises itself."""
+
+
+class RetryableError(TraceSummarizationError):
+    """Another attempt can help."""
+
+
+class FinalError(TraceSummarizationError):
+    """Another attempt would end the same way."""
+
+
+class ClickHouseUnavailable(RetryableError):
+    """ClickHouse could not be reached or the connection broke. Raised by the ClickHouse adapter."""
+
+
+class ClickHouseTimeout(RetryableError):
+    """A query ran into `max_execution_time` or the client's timeout. Raised by the ClickHouse adapter."""
+
+
+class ModelUnavailable(RetryableError):
+    """The model's endpoint could not be reached, timed out or answered 5xx. Raised by the model adapter."""
+
+
+class ModelRateLimited(RetryableError):
+    """The model's endpoint answered 429. Raised by the model adapter."""
+
+
+class InvalidModelOutput(RetryableError):
+    """The model answered with nothing, with something that is not JSON, or outside the schema."""
+
+
+class SecretUnavailable(RetryableError):
+    """The secret store or the parameter store did not answer. Raised by the secrets adapter."""
+
+
+class InvalidInput(FinalError):
+    """The execution's input breaks the contract; the message names field, value and what is allowed."""
+
+
+class InvalidAllowlist(FinalError):
+    """The team allowlist is not a JSON array of distinct team ids. Raised by PlanRun."""
+
+
+class InvalidConfiguration(FinalError):
+    """An environment variable or a secret is missing or malformed; the message names it, never its value."""
+
+
+class ClickHouseAtCapacity(FinalError):
+    """ClickHouse refuses more queries. Not retried: the load would make it worse; the next run is the recovery."""
+
+
+class ClickHouseQueryFailed(FinalError):
+    """ClickHouse rejected a statement (SQL, schema, rights, memory). Raised by the ClickHouse adapter."""
+
+
+class ModelRejectedRequest(FinalError):
+    """The model's endpoint answered 4xx other than 429. Raised by the model adapter."""
+
+
+class ModelRefused(FinalError):
+    """The model refused, or the provider's content filter stopped the answer."""
+
+
+class ModelOutputCutOff(FinalError):
+    """The answer was cut off at the output limit."""
+
+
+def retryable_error_names() -> list[str]:
+    """Names of all errors that another attempt can help, sorted: the application's part of every `Retry`."""
+    return sorted(error.__name__ for error in RetryableError.__subclasses__())

@@ -1,0 +1,262 @@
+"""What passes between the parts: inputs, what one state hands to the next, results, and rows.
+
+Inputs are checked strictly (a boolean is no integer, unknown keys are errors) and end in `InvalidInput`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trace_summarization import constants as c
+from trace_summarization.timestamps import UtcSeconds
+
+TeamId = Annotated[int, Field(ge=1, le=c.MAX_TEAM_ID)]
+Mode = Literal["detailed", "minimal"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _SamplingInputs(_Frozen):
+    """What both state machines take. Defaults and ranges are the contract."""
+
+    max_traces: int = Field(c.DEFAULT_MAX_TRACES_PER_WINDOW, ge=1, le=c.MAX_TRACES_LIMIT)
+    batch_size: int = Field(c.DEFAULT_BATCH_SIZE, ge=1, le=c.MAX_CONCURRENCY_LIMIT)
+    mode: Mode = c.DEFAULT_MODE
+    window_minutes: int = Field(c.DEFAULT_WINDOW_MINUTES, ge=1, le=c.MAX_WINDOW_MINUTES)
+    window_lag_minutes: int = Field(c.DEFAULT_WINDOW_LAG_MINUTES, ge=0, le=c.MAX_WINDOW_LAG_MINUTES)
+    model: str = Field(c.DEFAULT_MODEL, min_length=1, max_length=c.MAX_MODEL_NAME_LENGTH, pattern=r"^[\w./:@-]+$")
+    window_start: UtcSeconds | None = None
+    window_end: UtcSeconds | None = None
+    scheduled_time: UtcSeconds | None = None
+
+
+class BatchTraceSummarizationCoordinatorInputs(_SamplingInputs):
+    """Input of the coordinator: all allowlisted teams."""
+
+    max_concurrent_teams: int = Field(c.DEFAULT_MAX_CONCURRENT_TEAMS, ge=1, le=c.MAX_CONCURRENCY_LIMIT)
+
+
+class BatchSummarizationInputs(_SamplingInputs):
+    """Input of the team state machine. The team need not be on the allowlist."""
+
+    team_id: TeamId
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open span of time, `start <= t < end`, both UTC and in whole seconds."""
+
+    start: datetime
+    end: datetime
+
+
+class TeamInputs(_Frozen):
+    """What the coordinator hands to every team's execution: settings and the fixed window."""
+
+    max_traces: int
+    batch_size: int
+    mode: Mode
+    model: str
+    window_start: UtcSeconds
+    window_end: UtcSeconds
+
+
+class RunPlan(_Frozen):
+    """What PlanRun returns."""
+
+    run_key: str
+    team_ids: list[int]
+    max_concurrent_teams: int
+    team_input: TeamInputs
+
+
+class SkipReason(StrEnum):
+    """Why a trace was sampled and not summarized. Nothing was paid for."""
+
+    TRACE_NOT_FOUND = "trace_not_found"
+    TRACE_TOO_LARGE = "trace_too_large"
+    TEXT_TOO_LONG = "text_too_long"
+    TRACE_ID_TOO_LONG = "trace_id_too_long"
+    OUT_OF_TIME = "out_of_time"
+    BUDGET = "budget"
+
+
+class TeamRun(_Frozen):
+    """One team's run over one window: what every later state of the execution needs to know of it."""
+
+    team_id: TeamId
+    batch_run_id: str
+    window_start: UtcSeconds
+    window_end: UtcSeconds
+    mode: Mode
+    model: str
+    batch_size: int
+    execution_id: str
+    started_at: UtcSeconds
+    deadline: UtcSeconds
+    traces_queried: int = Field(ge=0)
+    skipped_at_sampling: dict[SkipReason, int] = {}
+
+    @property
+    def window(self) -> Window:
+        """The run's window."""
+        return Window(self.window_start, self.window_end)
+
+
+class TeamSample(_Frozen):
+    """What SampleTraces returns. `traces` holds ids; the Map over it replaces them by outcomes."""
+
+    run: TeamRun
+    traces: list[str]
+
+
+class SummarizationActivityResult(_Frozen):
+    """The outcome of one trace: what SummarizeTrace returns, at most 150 bytes as JSON.
+
+    Field names are short because 1,000 outcomes share one 256 KiB payload. `tokens` counts input and output.
+    """
+
+    outcome: Literal["generated", "skipped", "failed"]
+    reused: bool = False
+    embedding: Literal["succeeded", "failed", "unneeded"] | None = None
+    reason: SkipReason | None = None
+    error: str | None = None
+
+
+class BatchSummarizationMetrics(_Frozen):
+    """Counts of one team run: queried = generated + skipped + failed, generated = succeeded + failed + unneeded."""
+
+    traces_queried: int = 0
+    summaries_skipped: int = 0
+    summaries_failed: int = 0
+    summaries_generated: int = 0
+    summaries_reused: int = 0
+    embedding_requests_succeeded: int = 0
+    embedding_requests_failed: int = 0
+    embedding_requests_unneeded: int = 0
+    summaries_skipped_by_reason: dict[SkipReason, int] = {}
+    duration_seconds: float = 0.0
+
+
+class BatchSummarizationResult(_Frozen):
+    """Result of the team state machine."""
+
+    batch_run_id: str
+    metrics: BatchSummarizationMetrics
+
+
+class TeamOutcome(BaseModel):
+    """What the coordinator keeps of one team: counts, or id and error name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    team_id: int
+    status: Literal["completed", "failed"]
+    traces_queried: int = 0
+    summaries_generated: int = 0
+    error: str | None = None
+
+
+class CoordinatorResult(_Frozen):
+    """Result of the coordinator. `teams_processed` counts teams with trace activity that completed."""
+
+    teams_processed: int
+    teams_idle: int
+    teams_failed: int
+    failed_team_ids: list[int]
+    total_traces: int
+    total_summaries: int
+
+
+@dataclass(frozen=True)
+class TraceEvent:
+    """One stored event of a trace. `properties` is the event's JSON object as stored, parsed."""
+
+    uuid: str
+    event: str
+    timestamp: datetime
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TraceExtent:
+    """What is known of a stored trace before its content is read. Each event counts once, however often inserted."""
+
+    first_event: datetime
+    last_event: datetime
+    event_count: int
+    properties_bytes: int
+
+
+@dataclass(frozen=True)
+class SummaryItem:
+    """One bullet or note. `line_refs`: `L10`, `L1-5`, comma-separated; empty when it refers to no line."""
+
+    text: str
+    line_refs: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The stored form."""
+        return {"text": self.text, "line_refs": self.line_refs}
+
+
+@dataclass(frozen=True)
+class TraceSummary:
+    """A validated summary of one trace. `flow_diagram` is Mermaid."""
+
+    title: str
+    flow_diagram: str
+    bullets: tuple[SummaryItem, ...]
+    interesting_notes: tuple[SummaryItem, ...]
+
+
+@dataclass(frozen=True)
+class ModelUsage:
+    """What a model call took, as the provider reports it; None where it does not."""
+
+    model: str
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True)
+class StoredSummary:
+    """The summary that ClickHouse already holds for a (team, trace, mode): the newest row of its event."""
+
+    timestamp: datetime
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SummaryEvent:
+    """An `$ai_trace_summary` event, ready to insert."""
+
+    uuid: str
+    team_id: int
+    distinct_id: str
+    timestamp: datetime
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BatchRunRow:
+    """A row of `batch_runs`: this window of this team is done."""
+
+    team_id: int
+    window: Window
+    mode: Mode
+    batch_run_id: str
+    execution_id: str
+    finished_at: datetime
+    metrics: BatchSummarizationMetrics
+
+    @classmethod
+    def of(cls, run: TeamRun, metrics: BatchSummarizationMetrics, finished_at: datetime) -> Self:
+        """The row that a finished run leaves."""
+        return cls(run.team_id, run.window, run.mode, run.batch_run_id, run.execution_id, finished_at, metrics)

@@ -1,0 +1,80 @@
+"""What the domain asks of the outside world. `adapters/` implements these; nothing here imports a driver."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from trace_summarization.models import (
+    BatchRunRow,
+    Mode,
+    ModelUsage,
+    StoredSummary,
+    SummaryEvent,
+    TraceEvent,
+    TraceExtent,
+    Window,
+)
+
+
+class TraceStore(Protocol):
+    """Reads traces. Every call names a team and a span of time. Errors: the `ClickHouse*` classes."""
+
+    def sample(self, team_id: int, window: Window, limit: int) -> Sequence[str]:
+        """Ids of the traces that begin in the window, ordered by their hash, the first `limit`.
+
+        An id longer than allowed is cut to one character more than allowed: enough to count and to skip it.
+        """
+
+    def extent(self, team_id: int, trace_id: str, window: Window) -> TraceExtent | None:
+        """First and last event, count and bytes of a trace, searched `MAX_TRACE_DURATION_HOURS` around the window.
+
+        None when it is not there.
+        """
+
+    def events(self, team_id: int, trace_id: str, extent: TraceExtent) -> Sequence[TraceEvent]:
+        """All events of the trace between its first and last, each once, by time."""
+
+
+class SummaryStore(Protocol):
+    """Reads and writes what a summary leaves behind. Errors: the `ClickHouse*` classes."""
+
+    def find(self, team_id: int, trace_id: str, mode: Mode, first_event: datetime) -> StoredSummary | None:
+        """The stored summary, searched around the trace's first event."""
+
+    def save(self, event: SummaryEvent) -> None:
+        """Insert a summary event; an event with the same sort key replaces the earlier one."""
+
+    def embedded_models(
+        self, team_id: int, trace_id: str, mode: Mode, timestamp: datetime, content_hash: str
+    ) -> frozenset[str]:
+        """Names of the embedding models that already hold this document with this content."""
+
+    def save_batch_run(self, row: BatchRunRow) -> None:
+        """Record that a window of a team is done."""
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """The text that the model answered with, and what it took."""
+
+    content: str
+    usage: ModelUsage
+
+
+class SummaryModel(Protocol):
+    """A chat model that answers in JSON. Errors: the `Model*` classes."""
+
+    @property
+    def provider(self) -> str:
+        """Who answers: part of a summary's identity, so that a change of provider is not mistaken for a rerun."""
+
+    def answer(self, model: str, system: str, user: str, timeout_seconds: float) -> ModelAnswer:
+        """Ask for a summary in the response schema, within the time."""
+
+
+class EmbeddingQueue(Protocol):
+    """Takes embedding requests."""
+
+    def send(self, key: str, message: bytes) -> bool:
+        """True when the broker confirmed the record; False, logged, when it could not be queued."""
