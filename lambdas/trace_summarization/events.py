@@ -1,0 +1,130 @@
+"""The `$ai_trace_summary` event: its identity, its properties, and when an earlier one still holds."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid5
+
+from trace_summarization import constants as c
+from trace_summarization.models import (
+    Mode,
+    ModelUsage,
+    StoredSummary,
+    SummaryEvent,
+    SummaryItem,
+    TeamRun,
+    TraceExtent,
+    TraceSummary,
+)
+from trace_summarization.timestamps import format_rfc3339
+
+FINGERPRINT_PROPERTY = "$ai_summary_fingerprint"
+
+
+@dataclass(frozen=True)
+class SummaryIdentity:
+    """What a summary was made from. When nothing of it changed, the stored summary still holds."""
+
+    text: str
+    mode: Mode
+    requested_model: str
+    provider: str
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the text that the model saw, in hex."""
+        return _sha256(self.text)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over text, mode, model, provider and prompt version, in hex."""
+        parts = [self.content_hash, self.mode, self.requested_model, self.provider, c.PROMPT_VERSION]
+        return _sha256(json.dumps(parts))
+
+
+def summary_event_id(team_id: int, trace_id: str, mode: Mode) -> str:
+    """UUIDv5 of (team, trace, mode): a rerun writes the same event again instead of another one."""
+    return str(uuid5(c.SUMMARY_ID_NAMESPACE, json.dumps([team_id, trace_id, mode])))
+
+
+def summary_distinct_id(team_id: int) -> str:
+    """`distinct_id` of a team's summary events."""
+    return f"trace_summary_{team_id}"
+
+
+def summary_event(
+    run: TeamRun,
+    trace_id: str,
+    summary: TraceSummary,
+    usage: ModelUsage,
+    identity: SummaryIdentity,
+    extent: TraceExtent,
+    timestamp: datetime,
+    summarized_at: datetime,
+) -> SummaryEvent:
+    """The event to store. `timestamp` is the trace's first event's, or the stored summary's when there is one."""
+    properties: dict[str, Any] = {
+        "$ai_trace_id": trace_id,
+        "$ai_batch_run_id": run.batch_run_id,
+        "$ai_summary_mode": run.mode,
+        "$ai_summary_title": summary.title,
+        "$ai_summary_flow_diagram": summary.flow_diagram,
+        "$ai_summary_bullets": _items_json(summary.bullets),
+        "$ai_summary_interesting_notes": _items_json(summary.interesting_notes),
+        "$ai_text_repr_length": len(identity.text),
+        "$ai_event_count": extent.event_count,
+        "trace_timestamp": _microseconds(extent.first_event),
+        "$ai_window_start": format_rfc3339(run.window_start),
+        "$ai_window_end": format_rfc3339(run.window_end),
+        "$ai_execution_id": run.execution_id,
+        "$ai_summary_model": usage.model,
+        "$ai_summary_requested_model": identity.requested_model,
+        "$ai_summary_provider": identity.provider,
+        "$ai_summary_prompt_version": c.PROMPT_VERSION,
+        "$ai_summary_content_hash": identity.content_hash,
+        FINGERPRINT_PROPERTY: identity.fingerprint,
+        "$ai_summary_input_tokens": usage.input_tokens,
+        "$ai_summary_output_tokens": usage.output_tokens,
+        "$ai_summarized_at": _microseconds(summarized_at),
+    }
+    return SummaryEvent(
+        uuid=summary_event_id(run.team_id, trace_id, run.mode),
+        team_id=run.team_id,
+        distinct_id=summary_distinct_id(run.team_id),
+        timestamp=timestamp,
+        properties=properties,
+    )
+
+
+def still_holds(stored: StoredSummary | None, identity: SummaryIdentity) -> bool:
+    """Whether the stored summary was made from exactly this: then nothing has to be paid for again."""
+    return stored is not None and stored.properties.get(FINGERPRINT_PROPERTY) == identity.fingerprint
+
+
+def summary_of(properties: Mapping[str, Any]) -> TraceSummary:
+    """The summary that an event's properties hold. Raises KeyError or ValueError when they hold none."""
+    return TraceSummary(
+        title=properties["$ai_summary_title"],
+        flow_diagram=properties["$ai_summary_flow_diagram"],
+        bullets=_items(properties["$ai_summary_bullets"]),
+        interesting_notes=_items(properties["$ai_summary_interesting_notes"]),
+    )
+
+
+def _items_json(items: tuple[SummaryItem, ...]) -> str:
+    return json.dumps([item.as_dict() for item in items], ensure_ascii=False)
+
+
+def _items(stored: str) -> tuple[SummaryItem, ...]:
+    return tuple(SummaryItem(item["text"], item["line_refs"]) for item in json.loads(stored))
+
+
+def _microseconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""Check what a caller gave: every problem becomes one `InvalidInput` that says field, value and what is allowed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from trace_summarization.errors import InvalidInput
+
+InputsT = TypeVar("InputsT", bound=BaseModel)
+
+# Step Functions adds this key to a child execution's input, so that the console links the two executions.
+STARTED_BY_KEY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+_SHOWN_VALUE_LENGTH = 80
+
+
+def parse_inputs(model: type[InputsT], raw: object) -> InputsT:
+    """The execution's input as a checked model. Raises InvalidInput naming every field that is wrong."""
+    if not isinstance(raw, Mapping):
+        raise InvalidInput(f"input: {_shown(raw)} is not a JSON object")
+    given = {key: value for key, value in raw.items() if key != STARTED_BY_KEY}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InvalidInput("; ".join(_problem(model, detail) for detail in error.errors())) from error
+
+
+def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
+    field = str(detail["loc"][0]) if detail["loc"] else "input"
+    if detail["type"] == "extra_forbidden":
+        return f"{_shown(field)[1:-1]}: unknown key; allowed are {', '.join(sorted(model.model_fields))}"
+    if detail["type"] == "missing":
+        return f"{field}: required, {_allowed(model, field)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = _shown(detail["input"])
+    if detail["type"] == "value_error":
+        return f"{field}: {given} {message}"
+    return f"{field}: {given} is not allowed; allowed is {_allowed(model, field) or message}"
+
+
+def _allowed(model: type[BaseModel], field: str) -> str:
+    """What the field takes, read from its own schema: `an integer from 1 to 1000`."""
+    schema: dict[str, Any] = model.model_json_schema()["properties"].get(field, {})
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    if schema.get("type") == "integer":
+        return f"an integer from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("type") == "string":
+        return (
+            f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
+            if "pattern" in schema
+            else "a string"
+        )
+    return ""
+
+
+def _shown(value: object) -> str:
+    """A short form of a given value that is safe to print."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN_VALUE_LENGTH else f"{text[:_SHOWN_VALUE_LENGTH]}... ({len(text)} characters)"
