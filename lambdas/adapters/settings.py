@@ -52,7 +52,7 @@ class ClickHouseSettings(EnvironmentModel):
 
 
 class ModelSettings(EnvironmentModel):
-    """How the model is reached. The secret is JSON: api_key, base_url (default OpenAI's), provider (default its host)."""
+    """How the model is reached. The secret is JSON: api_key, base_url (default OpenAI's), provider (default: host)."""
 
     model_secret_arn: str
 

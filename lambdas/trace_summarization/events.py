@@ -99,16 +99,21 @@ def summary_event(
     )
 
 
-def still_holds(stored: StoredSummary | None, identity: SummaryIdentity) -> bool:
-    """Whether the stored summary was made from exactly this: then nothing has to be paid for again."""
-    return stored is not None and stored.properties.get(FINGERPRINT_PROPERTY) == identity.fingerprint
+def reusable_summary(stored: StoredSummary | None, identity: SummaryIdentity) -> TraceSummary | None:
+    """The stored summary when it was made from exactly this: then nothing has to be paid for again."""
+    if stored is None or stored.properties.get(FINGERPRINT_PROPERTY) != identity.fingerprint:
+        return None
+    try:
+        return summary_of(stored.properties)
+    except (KeyError, TypeError, ValueError):
+        return None  # written by someone else under our id: replaced by a sound one
 
 
 def summary_of(properties: Mapping[str, Any]) -> TraceSummary:
-    """The summary that an event's properties hold. Raises KeyError or ValueError when they hold none."""
+    """The summary that an event's properties hold. Raises KeyError, TypeError or ValueError when they hold none."""
     return TraceSummary(
-        title=properties["$ai_summary_title"],
-        flow_diagram=properties["$ai_summary_flow_diagram"],
+        title=str(properties["$ai_summary_title"]),
+        flow_diagram=str(properties["$ai_summary_flow_diagram"]),
         bullets=_items(properties["$ai_summary_bullets"]),
         interesting_notes=_items(properties["$ai_summary_interesting_notes"]),
     )

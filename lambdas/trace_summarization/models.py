@@ -16,6 +16,7 @@ from trace_summarization.timestamps import UtcSeconds
 
 TeamId = Annotated[int, Field(ge=1, le=c.MAX_TEAM_ID)]
 Mode = Literal["detailed", "minimal"]
+EmbeddingOutcome = Literal["succeeded", "failed", "unneeded"]
 
 
 class _Frozen(BaseModel):
@@ -124,7 +125,7 @@ class SummarizationActivityResult(_Frozen):
 
     outcome: Literal["generated", "skipped", "failed"]
     reused: bool = False
-    embedding: Literal["succeeded", "failed", "unneeded"] | None = None
+    embedding: EmbeddingOutcome | None = None
     reason: SkipReason | None = None
     error: str | None = None
 

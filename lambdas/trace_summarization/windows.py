@@ -64,6 +64,7 @@ def resolve_window(inputs: WindowInputs, execution_start: datetime) -> Window:
     if start < _EARLIEST:
         field = "window_start" if inputs.window_start else "scheduled_time"
         raise InvalidInput(
-            f"{field}: the window would start at {format_rfc3339(start)}; allowed is from {format_rfc3339(_EARLIEST)} on"
+            f"{field}: the window would start at {format_rfc3339(start)}; "
+            f"allowed is from {format_rfc3339(_EARLIEST)} on"
         )
     return Window(start, end)

@@ -1,0 +1,71 @@
+"""Embedding requests to Kafka, each delivery confirmed by its own future."""
+
+import logging
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from adapters.secrets import KafkaSecret
+from adapters.settings import KafkaSettings
+from trace_summarization import constants as c
+
+_LOGGER = logging.getLogger(__name__)
+_CONNECT_TIMEOUT_MS = 5_000
+
+
+class KafkaEmbeddingQueue:
+    """Sends embedding requests to the configured topic. Connects on first use, and anew after a failure."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: KafkaProducer | None = None
+
+    def send(self, key: str, message: bytes) -> bool:
+        """True when the broker confirmed the record; False, logged, when it could not be queued.
+
+        `flush()` may return although records failed, so only the record's own future counts.
+        """
+        if len(message) > c.MAX_KAFKA_MESSAGE_BYTES:
+            _LOGGER.warning("Embedding request is larger than a Kafka message may be", extra={"bytes": len(message)})
+            return False
+        try:
+            if self._producer is None:
+                self._producer = KafkaProducer(**_producer_options(self._settings))
+            future = self._producer.send(self._settings.kafka_topic, key=key.encode(), value=message)
+            future.get(timeout=c.KAFKA_DELIVERY_TIMEOUT_SECONDS)
+        except (KafkaError, OSError) as error:
+            # The next request starts with a new connection instead of waiting for this one's recovery.
+            _LOGGER.warning("Embedding request could not be queued", extra={"error": type(error).__name__})
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop the connection, without waiting for what is still in it."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=0)
+
+
+def _producer_options(settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
+        "security_protocol": settings.kafka_security_protocol,
+        "client_id": c.SERVICE_NAME,
+        "acks": "all",
+        "compression_type": "gzip",
+        # The limit is on our message; key, headers and batch framing come on top of it.
+        "max_request_size": c.MAX_KAFKA_MESSAGE_BYTES + 65_536,
+        "bootstrap_timeout_ms": _CONNECT_TIMEOUT_MS,
+        "request_timeout_ms": _CONNECT_TIMEOUT_MS,
+        "max_block_ms": _CONNECT_TIMEOUT_MS,
+        "delivery_timeout_ms": (c.KAFKA_DELIVERY_TIMEOUT_SECONDS - 1) * 1_000,
+    }
+    if settings.kafka_sasl_mechanism:
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+    if settings.kafka_secret_arn:
+        secret = KafkaSecret.read(settings.kafka_secret_arn)
+        options["sasl_plain_username"] = secret.username
+        options["sasl_plain_password"] = secret.password
+    return options

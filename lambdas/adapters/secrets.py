@@ -1,0 +1,93 @@
+"""Secrets Manager and Parameter Store: read, checked, kept for five minutes."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from aws_lambda_powertools.utilities.parameters import get_parameter, get_secret
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trace_summarization.errors import InvalidConfiguration, SecretUnavailable
+
+_MAX_AGE_SECONDS = 300
+# Answers of the secret or parameter store that no further attempt changes.
+_FINAL_CODES = (
+    "AccessDeniedException",
+    "InvalidRequestException",
+    "ParameterNotFound",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+)
+
+
+class _Secret(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def read(cls, arn: str) -> Self:
+        """Read and check the secret. Raises SecretUnavailable, or InvalidConfiguration that names no value."""
+        try:
+            value: Any = get_secret(arn, transform="json", max_age=_MAX_AGE_SECONDS)
+        except TransformParameterError as error:
+            raise InvalidConfiguration(f"secret {arn}: not JSON; allowed is {cls._allowed()}") from error
+        except GetParameterError as error:
+            raise _store_error(f"secret {arn}", error) from error
+        if not isinstance(value, Mapping):
+            raise InvalidConfiguration(f"secret {arn}: not a JSON object; allowed is {cls._allowed()}")
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'secret'}: {e['msg']}" for e in error.errors())
+            raise InvalidConfiguration(f"secret {arn}: {problems}; allowed is {cls._allowed()}") from error
+
+    @classmethod
+    def _allowed(cls) -> str:
+        names = (name if field.is_required() else f"{name} (optional)" for name, field in cls.model_fields.items())
+        return f"a JSON object with {', '.join(names)}"
+
+
+class ClickHouseSecret(_Secret):
+    """How to connect to ClickHouse over HTTP."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(8443, ge=1, le=65_535)
+    username: str = "default"
+    password: str = Field("", repr=False)
+    secure: bool = True
+
+
+class ModelSecret(_Secret):
+    """How to reach the model: any endpoint that speaks OpenAI's API."""
+
+    api_key: str = Field(min_length=1, repr=False)
+    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://")
+    provider: str = ""
+
+    @model_validator(mode="after")
+    def _provider_from_host(self) -> Self:
+        # Who answers is part of a summary's identity: a change of provider is no rerun.
+        return self if self.provider else self.model_copy(update={"provider": urlsplit(self.base_url).hostname or ""})
+
+
+class KafkaSecret(_Secret):
+    """SASL credentials of the broker."""
+
+    username: str = Field(min_length=1)
+    password: str = Field(min_length=1, repr=False)
+
+
+def read_parameter(name: str) -> str:
+    """Text of an SSM parameter. Never from a cache: a changed allowlist holds from the next run on."""
+    try:
+        value = get_parameter(name, force_fetch=True)
+    except GetParameterError as error:
+        raise _store_error(f"parameter {name}", error) from error
+    return str(value)
+
+
+def _store_error(what: str, error: GetParameterError) -> SecretUnavailable | InvalidConfiguration:
+    code = next((code for code in _FINAL_CODES if code in str(error)), None)
+    if code:
+        return InvalidConfiguration(f"{what}: {code}")
+    return SecretUnavailable(f"{what}: not readable now ({type(error.__cause__ or error).__name__})")

@@ -1,0 +1,64 @@
+"""Embedding requests: the message on `document_embeddings_input`, version 1."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from trace_summarization import constants as c
+from trace_summarization.events import summary_of
+from trace_summarization.models import Mode, TraceSummary
+
+
+def rendering(mode: Mode) -> str:
+    """The `rendering` of a summary's document: `llma_trace_detailed` or `llma_trace_minimal`."""
+    return f"llma_trace_{mode}"
+
+
+def document_content(summary: TraceSummary) -> str:
+    """The text to embed: title, bullets, notes. Line references and the diagram would only add layout noise."""
+    sections = [summary.title, *(f"- {item.text}" for item in summary.bullets)]
+    if summary.interesting_notes:
+        sections += ["Notes:", *(f"- {item.text}" for item in summary.interesting_notes)]
+    return "\n".join(sections)
+
+
+def content_hash(content: str) -> str:
+    """SHA-256 of a document's content, in hex."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def embedding_request(
+    team_id: int, timestamp: datetime, properties: Mapping[str, Any], models: Sequence[str]
+) -> dict[str, Any]:
+    """The message for a summary event, built from the event alone, so that a rerun queues the same message."""
+    content = document_content(summary_of(properties))
+    return {
+        "version": c.EMBEDDING_MESSAGE_VERSION,
+        "team_id": team_id,
+        "product": c.EMBEDDING_PRODUCT,
+        "document_type": c.EMBEDDING_DOCUMENT_TYPE,
+        "rendering": rendering(properties["$ai_summary_mode"]),
+        "document_id": properties["$ai_trace_id"],
+        "timestamp": timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "summarized_at": properties["$ai_summarized_at"],
+        "content_hash": content_hash(content),
+        "content": content,
+        "metadata": {
+            "batch_run_id": properties["$ai_batch_run_id"],
+            "window_start": properties["$ai_window_start"],
+            "window_end": properties["$ai_window_end"],
+        },
+        "models": list(models),
+    }
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """The message as it travels: compact UTF-8 JSON."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def message_key(message: Mapping[str, Any]) -> str:
+    """One partition per document, so that its requests stay in order."""
+    return json.dumps([message["team_id"], message["document_id"], message["rendering"]], ensure_ascii=False)

@@ -1,0 +1,141 @@
+"""One trace from stored events to stored summary and queued embedding: what SummarizeTrace does."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from embedding.requests import embedding_request, encode, message_key
+from trace_summarization import constants as c
+from trace_summarization.errors import ModelUnavailable
+from trace_summarization.events import SummaryIdentity, reusable_summary, summary_event
+from trace_summarization.models import (
+    EmbeddingOutcome,
+    ModelUsage,
+    SkipReason,
+    StoredSummary,
+    SummarizationActivityResult,
+    TeamRun,
+    TraceExtent,
+)
+from trace_summarization.ports import EmbeddingQueue, SummaryModel, SummaryStore, TraceStore
+from trace_summarization.summarization import summarize
+from trace_summarization.text_repr import TextRepr, render_trace
+
+# Kept free of the model's time: a save and a queued embedding that each run into their own limit.
+_RESERVED_SECONDS = c.CLICKHOUSE_CLIENT_TIMEOUT_SECONDS + 2 * c.KAFKA_DELIVERY_TIMEOUT_SECONDS
+_SHORTEST_MODEL_SECONDS = 5.0
+
+
+@dataclass
+class Phases:
+    """Seconds that each phase of one trace took; a phase that was not reached is absent."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, phase: str) -> Iterator[None]:
+        """Add the block's duration to the phase, also when it raises."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """The outcome that the state machine counts, and what the log says of it."""
+
+    result: SummarizationActivityResult
+    usage: ModelUsage | None = None
+
+
+@dataclass(frozen=True)
+class TracePipeline:
+    """The parts that one trace passes through."""
+
+    traces: TraceStore
+    summaries: SummaryStore
+    model: SummaryModel
+    queue: EmbeddingQueue
+    embedding_models: tuple[str, ...]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def summarize(
+        self, run: TeamRun, trace_id: str, phases: Phases, seconds_left: Callable[[], float]
+    ) -> PipelineResult:
+        """Summarize one trace of a run, or say why not.
+
+        `seconds_left` tells how long this attempt may still run. Raises the `ClickHouse*` and `Model*` errors; what
+        was stored before an error is found again by the next attempt. An embedding that cannot be queued is counted.
+        """
+        if self.now() >= run.deadline:
+            return _skipped(SkipReason.OUT_OF_TIME)
+        with phases.measure("fetch"):
+            extent = self.traces.extent(run.team_id, trace_id, run.window)
+            if extent is None:
+                return _skipped(SkipReason.TRACE_NOT_FOUND)
+            if extent.event_count > c.MAX_TRACE_EVENTS or extent.properties_bytes > c.MAX_TRACE_BYTES:
+                return _skipped(SkipReason.TRACE_TOO_LARGE)
+            events = self.traces.events(run.team_id, trace_id, extent)
+        with phases.measure("render"):
+            rendered = render_trace(trace_id, events)
+        if len(rendered.text) > c.MAX_TEXT_REPR_LENGTH:
+            return _skipped(SkipReason.TEXT_TOO_LONG)
+        return self._summary_of(run, trace_id, extent, rendered, phases, seconds_left)
+
+    def _summary_of(
+        self,
+        run: TeamRun,
+        trace_id: str,
+        extent: TraceExtent,
+        rendered: TextRepr,
+        phases: Phases,
+        seconds_left: Callable[[], float],
+    ) -> PipelineResult:
+        identity = SummaryIdentity(rendered.text, run.mode, run.model, self.model.provider)
+        with phases.measure("fetch"):
+            stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
+        if stored is not None and reusable_summary(stored, identity) is not None:
+            embedding = self._queue_stored(run, trace_id, stored, phases)
+            return PipelineResult(SummarizationActivityResult(outcome="generated", reused=True, embedding=embedding))
+        with phases.measure("model"):
+            timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
+            if timeout < _SHORTEST_MODEL_SECONDS:
+                raise ModelUnavailable(f"only {timeout:.0f} s left for the model: not asked")
+            answered = summarize(rendered, run.mode, run.model, self.model, timeout)
+        event = summary_event(
+            run,
+            trace_id,
+            answered.summary,
+            answered.usage,
+            identity,
+            extent,
+            timestamp=stored.timestamp if stored else extent.first_event,
+            summarized_at=self.now(),
+        )
+        with phases.measure("save"):
+            self.summaries.save(event)
+        with phases.measure("queue"):
+            embedding = self._queue(StoredSummary(event.timestamp, event.properties), run.team_id)
+        result = SummarizationActivityResult(outcome="generated", embedding=embedding)
+        return PipelineResult(result, answered.usage)
+
+    def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> EmbeddingOutcome:
+        """Queue a reused summary's embedding again, unless every model already holds this very content."""
+        with phases.measure("queue"):
+            message = embedding_request(run.team_id, stored.timestamp, stored.properties, self.embedding_models)
+            held = self.summaries.embedded_models(
+                run.team_id, trace_id, run.mode, stored.timestamp, message["content_hash"]
+            )
+            return "unneeded" if held.issuperset(self.embedding_models) else self._queue(stored, run.team_id)
+
+    def _queue(self, summary: StoredSummary, team_id: int) -> EmbeddingOutcome:
+        message = embedding_request(team_id, summary.timestamp, summary.properties, self.embedding_models)
+        return "succeeded" if self.queue.send(message_key(message), encode(message)) else "failed"
+
+
+def _skipped(reason: SkipReason) -> PipelineResult:
+    return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason))

@@ -1,0 +1,91 @@
+"""What a run will do, fixed once at its start: PlanRun for all teams, and a team's own start."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+from trace_summarization import constants as c
+from trace_summarization.errors import InvalidAllowlist
+from trace_summarization.inputs import parse_inputs
+from trace_summarization.models import (
+    BatchSummarizationInputs,
+    BatchTraceSummarizationCoordinatorInputs,
+    RunPlan,
+    TeamInputs,
+    TeamRun,
+    Window,
+)
+from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
+from trace_summarization.windows import resolve_window
+
+
+def coordinator_settings(
+    raw_input: object, execution_start: str
+) -> tuple[BatchTraceSummarizationCoordinatorInputs, Window]:
+    """The coordinator's checked input and its window. Raises InvalidInput."""
+    inputs = parse_inputs(BatchTraceSummarizationCoordinatorInputs, raw_input)
+    return inputs, resolve_window(inputs, parse_rfc3339(execution_start))
+
+
+def plan_run(
+    inputs: BatchTraceSummarizationCoordinatorInputs, window: Window, execution_id: str, team_ids: list[int]
+) -> RunPlan:
+    """The plan that every team's execution follows.
+
+    `run_key` names the run within the children's execution names, which must be unique for 90 days: the window's end
+    for people, and a part of the hash of the coordinator's execution id, so that another run of a window is another.
+    """
+    execution_hash = hashlib.sha256(execution_id.encode()).hexdigest()[:12]
+    return RunPlan(
+        run_key=f"{window.end:%Y%m%dT%H%M%SZ}-{execution_hash}",
+        team_ids=team_ids,
+        max_concurrent_teams=inputs.max_concurrent_teams,
+        team_input=TeamInputs(
+            max_traces=inputs.max_traces,
+            batch_size=inputs.batch_size,
+            mode=inputs.mode,
+            model=inputs.model,
+            window_start=window.start,
+            window_end=window.end,
+        ),
+    )
+
+
+def parse_allowlist(text: str) -> list[int]:
+    """Team ids of the allowlist, each once, in the order given. Raises InvalidAllowlist."""
+    allowed = f"allowed is a JSON array of at most {c.MAX_ALLOWED_TEAMS} integers >= 1, such as [1, 2]"
+    try:
+        team_ids = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidAllowlist(f"team allowlist: not JSON; {allowed}") from error
+    if not isinstance(team_ids, list):
+        raise InvalidAllowlist(f"team allowlist: {type(team_ids).__name__} is no array; {allowed}")
+    for position, team_id in enumerate(team_ids):
+        if type(team_id) is not int or not 1 <= team_id <= c.MAX_TEAM_ID:
+            raise InvalidAllowlist(f"team allowlist: entry {position} ({str(team_id)[:40]!r}) is no team id; {allowed}")
+    distinct = list(dict.fromkeys(team_ids))
+    if len(distinct) > c.MAX_ALLOWED_TEAMS:
+        raise InvalidAllowlist(f"team allowlist: {len(distinct)} teams; {allowed}")
+    return distinct
+
+
+def team_run(
+    raw_input: object, execution_start: str, execution_id: str, deadline_minutes: float
+) -> tuple[TeamRun, BatchSummarizationInputs]:
+    """A team's run with its window, id and deadline, and its checked input. Raises InvalidInput."""
+    inputs = parse_inputs(BatchSummarizationInputs, raw_input)
+    started_at = parse_rfc3339(execution_start)
+    window = resolve_window(inputs, started_at)
+    run = TeamRun(
+        team_id=inputs.team_id,
+        batch_run_id=f"team_{inputs.team_id}_{format_rfc3339(window.end)}",
+        window_start=window.start,
+        window_end=window.end,
+        mode=inputs.mode,
+        model=inputs.model,
+        batch_size=inputs.batch_size,
+        execution_id=execution_id,
+        started_at=started_at,
+        deadline=started_at + timedelta(minutes=deadline_minutes),
+    )
+    return run, inputs
