@@ -1,6 +1,5 @@
 """Embedding requests to Kafka, each delivery confirmed by its own future."""
 
-import logging
 from typing import Any
 
 from kafka import KafkaProducer
@@ -9,8 +8,8 @@ from kafka.errors import KafkaError
 from adapters.secrets import KafkaSecret
 from adapters.settings import KafkaSettings
 from trace_summarization import constants as c
+from trace_summarization.errors import EmbeddingNotQueued
 
-_LOGGER = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_MS = 5_000
 
 
@@ -21,14 +20,15 @@ class KafkaEmbeddingQueue:
         self._settings = settings
         self._producer: KafkaProducer | None = None
 
-    def send(self, key: str, message: bytes) -> bool:
-        """True when the broker confirmed the record; False, logged, when it could not be queued.
+    def send(self, key: str, message: bytes) -> None:
+        """Return when the broker confirmed the record. Raises EmbeddingNotQueued, or what reading the secret raises.
 
         `flush()` may return although records failed, so only the record's own future counts.
         """
         if len(message) > c.MAX_KAFKA_MESSAGE_BYTES:
-            _LOGGER.warning("Embedding request is larger than a Kafka message may be", extra={"bytes": len(message)})
-            return False
+            raise EmbeddingNotQueued(
+                f"message of {len(message)} bytes; a Kafka message has at most {c.MAX_KAFKA_MESSAGE_BYTES}"
+            )
         try:
             if self._producer is None:
                 self._producer = KafkaProducer(**_producer_options(self._settings))
@@ -36,10 +36,8 @@ class KafkaEmbeddingQueue:
             future.get(timeout=c.KAFKA_DELIVERY_TIMEOUT_SECONDS)
         except (KafkaError, OSError) as error:
             # The next request starts with a new connection instead of waiting for this one's recovery.
-            _LOGGER.warning("Embedding request could not be queued", extra={"error": type(error).__name__})
             self.close()
-            return False
-        return True
+            raise EmbeddingNotQueued(f"not confirmed by the broker: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Drop the connection, without waiting for what is still in it."""

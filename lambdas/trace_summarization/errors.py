@@ -8,6 +8,7 @@
     |   |-- ModelRateLimited         429
     |   |-- InvalidModelOutput       not JSON, not the schema, empty
     |   `-- SecretUnavailable        the secret store or parameter store did not answer
+    |-- EmbeddingNotQueued           counted with its trace, never ends a state
     `-- FinalError                   another attempt would end the same way
         |-- InvalidInput             what the caller gave
         |-- InvalidAllowlist         the team allowlist parameter
@@ -16,7 +17,8 @@
         |-- ClickHouseQueryFailed    rejected: SQL, schema, rights
         |-- ModelRejectedRequest     4xx other than 429
         |-- ModelRefused             a refusal or the content filter
-        `-- ModelOutputCutOff        the answer did not fit `max_tokens`
+        |-- ModelOutputCutOff        the answer did not fit `max_tokens`
+        `-- UnexpectedError          a fault of our own: the type and place are logged, not the message
 
 The class name is the error name that Step Functions sees. `Retry` lists `retryable_error_names()`.
 """
@@ -88,6 +90,14 @@ class ModelRefused(FinalError):
 
 class ModelOutputCutOff(FinalError):
     """The answer was cut off at the output limit."""
+
+
+class UnexpectedError(FinalError):
+    """An exception that none of the above foresees. Its message is withheld: it could quote traced content."""
+
+
+class EmbeddingNotQueued(TraceSummarizationError):
+    """An embedding request was not confirmed by the broker. Counted with its trace; the summary stays."""
 
 
 def retryable_error_names() -> list[str]:

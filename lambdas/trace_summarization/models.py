@@ -88,6 +88,9 @@ class SkipReason(StrEnum):
     BUDGET = "budget"
 
 
+_SkipReasonText = Annotated[SkipReason, Field(strict=False)]  # payloads carry the reason as text
+
+
 class TeamRun(_Frozen):
     """One team's run over one window: what every later state of the execution needs to know of it."""
 
@@ -101,8 +104,8 @@ class TeamRun(_Frozen):
     execution_id: str
     started_at: UtcSeconds
     deadline: UtcSeconds
-    traces_queried: int = Field(ge=0)
-    skipped_at_sampling: dict[SkipReason, int] = {}
+    traces_queried: int = Field(0, ge=0)
+    skipped_at_sampling: dict[_SkipReasonText, int] = {}
 
     @property
     def window(self) -> Window:
@@ -126,7 +129,7 @@ class SummarizationActivityResult(_Frozen):
     outcome: Literal["generated", "skipped", "failed"]
     reused: bool = False
     embedding: EmbeddingOutcome | None = None
-    reason: SkipReason | None = None
+    reason: _SkipReasonText | None = None
     error: str | None = None
 
 
@@ -141,7 +144,7 @@ class BatchSummarizationMetrics(_Frozen):
     embedding_requests_succeeded: int = 0
     embedding_requests_failed: int = 0
     embedding_requests_unneeded: int = 0
-    summaries_skipped_by_reason: dict[SkipReason, int] = {}
+    summaries_skipped_by_reason: dict[_SkipReasonText, int] = {}
     duration_seconds: float = 0.0
 
 

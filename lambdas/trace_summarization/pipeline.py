@@ -1,14 +1,15 @@
 """One trace from stored events to stored summary and queued embedding: what SummarizeTrace does."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
-from trace_summarization.errors import ModelUnavailable
+from trace_summarization.errors import ModelUnavailable, TraceSummarizationError
 from trace_summarization.events import SummaryIdentity, reusable_summary, summary_event
 from trace_summarization.models import (
     EmbeddingOutcome,
@@ -50,6 +51,7 @@ class PipelineResult:
 
     result: SummarizationActivityResult
     usage: ModelUsage | None = None
+    embedding_error: TraceSummarizationError | None = None
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,7 @@ class TracePipeline:
         with phases.measure("fetch"):
             stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
         if stored is not None and reusable_summary(stored, identity) is not None:
-            embedding = self._queue_stored(run, trace_id, stored, phases)
-            return PipelineResult(SummarizationActivityResult(outcome="generated", reused=True, embedding=embedding))
+            return self._queue_stored(run, trace_id, stored, phases)
         with phases.measure("model"):
             timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
             if timeout < _SHORTEST_MODEL_SECONDS:
@@ -119,22 +120,37 @@ class TracePipeline:
         with phases.measure("save"):
             self.summaries.save(event)
         with phases.measure("queue"):
-            embedding = self._queue(StoredSummary(event.timestamp, event.properties), run.team_id)
-        result = SummarizationActivityResult(outcome="generated", embedding=embedding)
-        return PipelineResult(result, answered.usage)
+            message = embedding_request(run.team_id, event.timestamp, event.properties, self.embedding_models)
+            return self._queued(message, reused=False, usage=answered.usage)
 
-    def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> EmbeddingOutcome:
+    def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> PipelineResult:
         """Queue a reused summary's embedding again, unless every model already holds this very content."""
         with phases.measure("queue"):
             message = embedding_request(run.team_id, stored.timestamp, stored.properties, self.embedding_models)
             held = self.summaries.embedded_models(
                 run.team_id, trace_id, run.mode, stored.timestamp, message["content_hash"]
             )
-            return "unneeded" if held.issuperset(self.embedding_models) else self._queue(stored, run.team_id)
+            if held.issuperset(self.embedding_models):
+                return _generated("unneeded", reused=True)
+            return self._queued(message, reused=True)
 
-    def _queue(self, summary: StoredSummary, team_id: int) -> EmbeddingOutcome:
-        message = embedding_request(team_id, summary.timestamp, summary.properties, self.embedding_models)
-        return "succeeded" if self.queue.send(message_key(message), encode(message)) else "failed"
+    def _queued(self, message: Mapping[str, Any], reused: bool, usage: ModelUsage | None = None) -> PipelineResult:
+        try:
+            self.queue.send(message_key(message), encode(message))
+        except TraceSummarizationError as error:
+            # The summary is stored: an embedding that cannot be queued is counted and logged, never undoes it.
+            return _generated("failed", reused, usage, error)
+        return _generated("succeeded", reused, usage)
+
+
+def _generated(
+    embedding: EmbeddingOutcome,
+    reused: bool,
+    usage: ModelUsage | None = None,
+    error: TraceSummarizationError | None = None,
+) -> PipelineResult:
+    result = SummarizationActivityResult(outcome="generated", reused=reused, embedding=embedding)
+    return PipelineResult(result, usage, error)
 
 
 def _skipped(reason: SkipReason) -> PipelineResult:

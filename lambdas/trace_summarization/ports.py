@@ -76,5 +76,5 @@ class SummaryModel(Protocol):
 class EmbeddingQueue(Protocol):
     """Takes embedding requests."""
 
-    def send(self, key: str, message: bytes) -> bool:
-        """True when the broker confirmed the record; False, logged, when it could not be queued."""
+    def send(self, key: str, message: bytes) -> None:
+        """Return when the broker confirmed the record. Raises EmbeddingNotQueued or a configuration error."""

@@ -1,0 +1,25 @@
+"""PlanRun: check the coordinator's input, fix the window, read the team allowlist."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from adapters.secrets import read_parameter
+from adapters.settings import AllowlistSettings
+from handlers.edge import Event, logged_errors
+from trace_summarization.planning import coordinator_settings, parse_allowlist, plan_run
+
+logger = Logger()
+
+
+@logged_errors(logger, "Planning the run failed")
+def handler(event: Event, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's calling convention
+    """`{input, execution_start, execution_id}` -> RunPlan. The input is checked before anything is read."""
+    inputs, window = coordinator_settings(event["input"], event["execution_start"])
+    settings = AllowlistSettings.from_environment(os.environ)
+    team_ids = parse_allowlist(read_parameter(settings.allowed_team_ids_parameter))
+    plan = plan_run(inputs, window, event["execution_id"], team_ids)
+    logger.info("Run planned", extra={"run_key": plan.run_key, "teams": len(team_ids)})
+    return plan.model_dump(mode="json")
