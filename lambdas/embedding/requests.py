@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from trace_summarization import constants as c
 from trace_summarization.events import summary_of
 from trace_summarization.models import Mode, TraceSummary
+from trace_summarization.timestamps import format_microseconds
 
 
 def rendering(mode: Mode) -> str:
@@ -41,7 +42,7 @@ def embedding_request(
         "document_type": c.EMBEDDING_DOCUMENT_TYPE,
         "rendering": rendering(properties["$ai_summary_mode"]),
         "document_id": properties["$ai_trace_id"],
-        "timestamp": timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "timestamp": format_microseconds(timestamp),
         "summarized_at": properties["$ai_summarized_at"],
         "content_hash": content_hash(content),
         "content": content,

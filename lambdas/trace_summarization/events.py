@@ -19,7 +19,7 @@ from trace_summarization.models import (
     TraceExtent,
     TraceSummary,
 )
-from trace_summarization.timestamps import format_rfc3339
+from trace_summarization.timestamps import format_microseconds, format_rfc3339
 
 FINGERPRINT_PROPERTY = "$ai_summary_fingerprint"
 
@@ -76,7 +76,7 @@ def summary_event(
         "$ai_summary_interesting_notes": _items_json(summary.interesting_notes),
         "$ai_text_repr_length": len(identity.text),
         "$ai_event_count": extent.event_count,
-        "trace_timestamp": _microseconds(extent.first_event),
+        "trace_timestamp": format_microseconds(extent.first_event),
         "$ai_window_start": format_rfc3339(run.window_start),
         "$ai_window_end": format_rfc3339(run.window_end),
         "$ai_execution_id": run.execution_id,
@@ -88,7 +88,7 @@ def summary_event(
         FINGERPRINT_PROPERTY: identity.fingerprint,
         "$ai_summary_input_tokens": usage.input_tokens,
         "$ai_summary_output_tokens": usage.output_tokens,
-        "$ai_summarized_at": _microseconds(summarized_at),
+        "$ai_summarized_at": format_microseconds(summarized_at),
     }
     return SummaryEvent(
         uuid=summary_event_id(run.team_id, trace_id, run.mode),
@@ -125,10 +125,6 @@ def _items_json(items: tuple[SummaryItem, ...]) -> str:
 
 def _items(stored: str) -> tuple[SummaryItem, ...]:
     return tuple(SummaryItem(item["text"], item["line_refs"]) for item in json.loads(stored))
-
-
-def _microseconds(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _sha256(text: str) -> str:

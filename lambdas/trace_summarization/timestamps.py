@@ -27,7 +27,16 @@ def parse_rfc3339(text: str) -> datetime:
 
 def format_rfc3339(moment: datetime) -> str:
     """`2025-01-15T12:00:00Z`: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _isoformat(moment, "seconds")
+
+
+def format_microseconds(moment: datetime) -> str:
+    """`2025-01-15T12:00:00.123456Z`: UTC, microseconds."""
+    return _isoformat(moment, "microseconds")
+
+
+def _isoformat(moment: datetime, timespec: str) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def _validated(value: Any) -> datetime:

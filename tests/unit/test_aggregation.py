@@ -1,0 +1,99 @@
+"""Results add up, whatever mixture of outcomes comes in."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trace_summarization import constants as c
+from trace_summarization.aggregation import aggregate_run, aggregate_team
+from trace_summarization.models import SkipReason, SummarizationActivityResult, TeamOutcome, TeamRun
+from trace_summarization.planning import team_run
+
+RUN, _ = team_run({"team_id": 1}, "2025-01-15T12:00:00Z", "arn:execution", 110)
+
+OUTCOMES = st.one_of(
+    st.builds(
+        SummarizationActivityResult,
+        outcome=st.just("generated"),
+        reused=st.booleans(),
+        embedding=st.sampled_from(["succeeded", "failed", "unneeded"]),
+    ),
+    st.builds(SummarizationActivityResult, outcome=st.just("skipped"), reason=st.sampled_from(SkipReason)),
+    st.builds(SummarizationActivityResult, outcome=st.just("failed"), error=st.just("ModelUnavailable")),
+)
+
+
+def run_of(queried: int, too_long: int) -> TeamRun:
+    left_out = {SkipReason.TRACE_ID_TOO_LONG: too_long} if too_long else {}
+    return RUN.model_copy(update={"traces_queried": queried, "skipped_at_sampling": left_out})
+
+
+@given(outcomes=st.lists(OUTCOMES, max_size=30), too_long=st.integers(0, 5))
+def test_queried_is_generated_plus_skipped_plus_failed(
+    outcomes: list[SummarizationActivityResult], too_long: int
+) -> None:
+    run = run_of(len(outcomes) + too_long, too_long)
+    metrics = aggregate_team(run, outcomes, RUN.started_at + timedelta(seconds=90)).metrics
+    assert metrics.traces_queried == (
+        metrics.summaries_generated + metrics.summaries_skipped + metrics.summaries_failed
+    )
+    assert metrics.summaries_generated == (
+        metrics.embedding_requests_succeeded + metrics.embedding_requests_failed + metrics.embedding_requests_unneeded
+    )
+    assert metrics.summaries_skipped == sum(metrics.summaries_skipped_by_reason.values())
+    assert metrics.summaries_reused <= metrics.summaries_generated
+    assert metrics.duration_seconds == 90.0
+
+
+def test_outcomes_survive_the_way_through_a_state_payload() -> None:
+    for outcome in (
+        SummarizationActivityResult(outcome="generated", reused=True, embedding="succeeded"),
+        SummarizationActivityResult(outcome="skipped", reason=SkipReason.TRACE_ID_TOO_LONG),
+        SummarizationActivityResult(outcome="failed", error="ClickHouseQueryFailed"),
+    ):
+        payload = outcome.model_dump(mode="json", exclude_none=True)
+        assert SummarizationActivityResult.model_validate(payload) == outcome
+
+
+def test_every_outcome_has_at_most_150_bytes() -> None:
+    longest_reason = max(SkipReason, key=len)
+    outcome = SummarizationActivityResult(
+        outcome="generated", reused=False, embedding="succeeded", reason=longest_reason, error="ModelRejectedRequest"
+    )
+    assert len(outcome.model_dump_json().encode()) <= c.MAX_OUTCOME_BYTES
+
+
+def test_a_run_survives_the_way_through_a_state_payload() -> None:
+    run = run_of(3, 2)
+    assert TeamRun.model_validate(run.model_dump(mode="json")) == run
+
+
+def test_teams_are_processed_idle_or_failed() -> None:
+    result = aggregate_run(
+        [
+            TeamOutcome(team_id=1, status="completed", traces_queried=10, summaries_generated=8),
+            TeamOutcome(team_id=2, status="completed"),
+            TeamOutcome(team_id=3, status="failed", error="States.TaskFailed"),
+            TeamOutcome(team_id=4, status="completed", traces_queried=1, summaries_generated=0),
+        ]
+    )
+    assert result.model_dump() == {
+        "teams_processed": 2,
+        "teams_idle": 1,
+        "teams_failed": 1,
+        "failed_team_ids": [3],
+        "total_traces": 11,
+        "total_summaries": 8,
+    }
+
+
+def test_no_team_is_a_result_too() -> None:
+    assert aggregate_run([]).model_dump() == {
+        "teams_processed": 0,
+        "teams_idle": 0,
+        "teams_failed": 0,
+        "failed_team_ids": [],
+        "total_traces": 0,
+        "total_summaries": 0,
+    }

@@ -1,0 +1,131 @@
+"""The summary event: the same trace gives the same event, and a stored summary holds only when nothing changed."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from embedding.requests import content_hash, document_content, embedding_request, encode, message_key
+from trace_summarization.events import SummaryIdentity, reusable_summary, summary_event, summary_event_id
+from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
+from trace_summarization.planning import team_run
+
+FIRST = datetime(2025, 1, 15, 11, 3, 4, 567890, tzinfo=UTC)
+RUN, _ = team_run({"team_id": 42}, "2025-01-15T12:00:00Z", "arn:execution", 110)
+IDENTITY = SummaryIdentity(text="L1: text", mode="detailed", requested_model="gpt-4.1-mini", provider="api.openai.com")
+SUMMARY = TraceSummary(
+    title='Refund for "Ada"',
+    flow_diagram="flowchart TD\n  a --> b",
+    bullets=(SummaryItem("Asked for a refund ✓", "L1, L3-5"), SummaryItem("Got it", "")),
+    interesting_notes=(SummaryItem("Polite", "L2"),),
+)
+
+
+def event(summarized_at: datetime = FIRST + timedelta(hours=1)) -> SummaryEvent:
+    return summary_event(
+        RUN,
+        "trace-1",
+        SUMMARY,
+        ModelUsage("gpt-4.1-mini-2025-04-14", 812, 64),
+        IDENTITY,
+        TraceExtent(FIRST, FIRST + timedelta(minutes=2), 7, 1_000),
+        timestamp=FIRST,
+        summarized_at=summarized_at,
+    )
+
+
+def test_the_id_is_a_uuid5_of_team_trace_and_mode() -> None:
+    assert UUID(event().uuid).version == 5
+    assert event().uuid == summary_event_id(42, "trace-1", "detailed")
+    others = {summary_event_id(t, i, m) for t in (1, 11) for i in ("1", "11", '1"') for m in ("detailed", "minimal")}
+    assert len(others) == 12
+
+
+def test_the_event_carries_every_property() -> None:
+    properties = event().properties
+    assert json.loads(properties["$ai_summary_bullets"]) == [
+        {"text": "Asked for a refund ✓", "line_refs": "L1, L3-5"},
+        {"text": "Got it", "line_refs": ""},
+    ]
+    assert json.loads(properties["$ai_summary_interesting_notes"]) == [{"text": "Polite", "line_refs": "L2"}]
+    assert {name: value for name, value in properties.items() if not name.endswith(("bullets", "notes"))} == {
+        "$ai_trace_id": "trace-1",
+        "$ai_batch_run_id": "team_42_2025-01-15T11:50:00Z",
+        "$ai_summary_mode": "detailed",
+        "$ai_summary_title": 'Refund for "Ada"',
+        "$ai_summary_flow_diagram": "flowchart TD\n  a --> b",
+        "$ai_text_repr_length": 8,
+        "$ai_event_count": 7,
+        "trace_timestamp": "2025-01-15T11:03:04.567890Z",
+        "$ai_window_start": "2025-01-15T10:50:00Z",
+        "$ai_window_end": "2025-01-15T11:50:00Z",
+        "$ai_execution_id": "arn:execution",
+        "$ai_summary_model": "gpt-4.1-mini-2025-04-14",
+        "$ai_summary_requested_model": "gpt-4.1-mini",
+        "$ai_summary_provider": "api.openai.com",
+        "$ai_summary_prompt_version": "1",
+        "$ai_summary_content_hash": IDENTITY.content_hash,
+        "$ai_summary_fingerprint": IDENTITY.fingerprint,
+        "$ai_summary_input_tokens": 812,
+        "$ai_summary_output_tokens": 64,
+        "$ai_summarized_at": "2025-01-15T12:03:04.567890Z",
+    }
+    assert event().distinct_id == "trace_summary_42"
+
+
+def test_a_stored_summary_holds_while_nothing_it_was_made_from_changed() -> None:
+    stored = StoredSummary(FIRST, json.loads(json.dumps(dict(event().properties))))
+    assert reusable_summary(stored, IDENTITY) == SUMMARY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"text": "L1: other"}, {"mode": "minimal"}, {"requested_model": "gpt-4o"}, {"provider": "offline"}],
+)
+def test_a_change_of_text_mode_model_or_provider_asks_for_a_new_summary(change: dict[str, str]) -> None:
+    stored = StoredSummary(FIRST, event().properties)
+    assert reusable_summary(stored, dataclasses.replace(IDENTITY, **change)) is None  # type: ignore[arg-type] # by name
+
+
+@pytest.mark.parametrize("damage", [{"$ai_summary_bullets": "not JSON"}, {"$ai_summary_bullets": "[1]"}])
+def test_a_damaged_summary_is_made_anew(damage: dict[str, str]) -> None:
+    stored = StoredSummary(FIRST, {**event().properties, **damage})
+    assert reusable_summary(stored, IDENTITY) is None
+    assert reusable_summary(None, IDENTITY) is None
+
+
+def test_the_embedded_text_has_no_diagram_and_no_line_references() -> None:
+    assert document_content(SUMMARY) == ('Refund for "Ada"\n- Asked for a refund ✓\n- Got it\nNotes:\n- Polite')
+
+
+def test_the_embedding_request_is_version_1() -> None:
+    properties = event().properties
+    content = document_content(SUMMARY)
+    assert embedding_request(42, FIRST, properties, ["text-embedding-3-small-1536"]) == {
+        "version": 1,
+        "team_id": 42,
+        "product": "llm-analytics",
+        "document_type": "llm-trace-summary",
+        "rendering": "llma_trace_detailed",
+        "document_id": "trace-1",
+        "timestamp": "2025-01-15T11:03:04.567890Z",
+        "summarized_at": "2025-01-15T12:03:04.567890Z",
+        "content_hash": content_hash(content),
+        "content": content,
+        "metadata": {
+            "batch_run_id": "team_42_2025-01-15T11:50:00Z",
+            "window_start": "2025-01-15T10:50:00Z",
+            "window_end": "2025-01-15T11:50:00Z",
+        },
+        "models": ["text-embedding-3-small-1536"],
+    }
+
+
+def test_a_rerun_queues_the_same_bytes() -> None:
+    stored = json.loads(json.dumps(dict(event().properties)))
+    first = embedding_request(42, FIRST, event().properties, ["m"])
+    again = embedding_request(42, FIRST, stored, ["m"])
+    assert encode(first) == encode(again)
+    assert message_key(first) == message_key(again) == '[42, "trace-1", "llma_trace_detailed"]'
