@@ -29,7 +29,7 @@ def _summary_store() -> ClickHouseSummaryStore:
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's calling convention
     """`{run, outcomes}` -> BatchSummarizationResult."""
     run = TeamRun.model_validate(event["run"])
-    logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id)
+    logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id, execution_id=run.execution_id)
     outcomes = [SummarizationActivityResult.model_validate(outcome) for outcome in event["outcomes"]]
     now = datetime.now(UTC)
     result = aggregate_team(run, outcomes, now)

@@ -17,6 +17,7 @@ logger = Logger()
 @logged_errors(logger, "Planning the run failed")
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's calling convention
     """`{input, execution_start, execution_id}` -> RunPlan. The input is checked before anything is read."""
+    logger.append_keys(execution_id=event["execution_id"])
     inputs, window = coordinator_settings(event["input"], event["execution_start"])
     settings = AllowlistSettings.from_environment(os.environ)
     team_ids = parse_allowlist(read_parameter(settings.allowed_team_ids_parameter))

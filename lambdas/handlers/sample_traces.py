@@ -28,7 +28,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:  # noqa: AR
     run, inputs = team_run(
         event["input"], event["execution_start"], event["execution_id"], deadline.team_deadline_minutes
     )
-    logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id)
+    logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id, execution_id=run.execution_id)
     logger.info("Starting batch trace summarization", extra={"mode": run.mode, "model": run.model})
     sample = sample_traces(run, inputs.max_traces, _trace_store())
     logger.info("Processing batch", extra={"traces": len(sample.traces), "batch_size": run.batch_size})

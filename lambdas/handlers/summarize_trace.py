@@ -41,7 +41,9 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """`{run, trace_id}` -> SummarizationActivityResult."""
     run = TeamRun.model_validate(event["run"])
     trace_id = event["trace_id"]
-    logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id, trace_id=trace_id)
+    logger.append_keys(
+        team_id=run.team_id, batch_run_id=run.batch_run_id, execution_id=run.execution_id, trace_id=trace_id
+    )
     phases = Phases()
     try:
         done = _pipeline().summarize(run, trace_id, phases, lambda: context.get_remaining_time_in_millis() / 1_000)

@@ -35,9 +35,8 @@ def plan_run(
     `run_key` names the run within the children's execution names, which must be unique for 90 days: the window's end
     for people, and a part of the hash of the coordinator's execution id, so that another run of a window is another.
     """
-    execution_hash = hashlib.sha256(execution_id.encode()).hexdigest()[:12]
     return RunPlan(
-        run_key=f"{window.end:%Y%m%dT%H%M%SZ}-{execution_hash}",
+        run_key=f"{window.end:%Y%m%dT%H%M%SZ}-{run_hash(execution_id)}",
         team_ids=team_ids,
         max_concurrent_teams=inputs.max_concurrent_teams,
         team_input=TeamInputs(
@@ -49,6 +48,11 @@ def plan_run(
             window_end=window.end,
         ),
     )
+
+
+def run_hash(execution_id: str) -> str:
+    """What names a coordinator's execution within its children's names: 12 hex digits."""
+    return hashlib.sha256(execution_id.encode()).hexdigest()[:12]
 
 
 def parse_allowlist(text: str) -> list[int]:

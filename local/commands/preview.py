@@ -1,0 +1,34 @@
+"""`preview`: the text that the model would see of a trace."""
+
+import os
+from pathlib import Path
+
+import click
+
+from adapters.clickhouse import ClickHouseTraceStore
+from local.output import Output, data_dir_option, json_option, stack_options
+from local.queries import window_of_trace
+from local.session import running_or_own_stack
+from trace_summarization.text_repr import render_trace
+
+
+@click.command(
+    epilog="""\b
+Example:
+  python -m local preview 1947a425-b9e5-5f95-9374-3c17cc80abbc --team 1"""
+)
+@click.argument("trace_id")
+@click.option("--team", type=click.IntRange(min=1), required=True, help="Whose trace.")
+@data_dir_option
+@json_option
+def preview(trace_id: str, team: int, data_dir: Path, output: Output) -> None:
+    """Show a trace as the model would see it: no model is called."""
+    with running_or_own_stack(stack_options(data_dir, dict(os.environ)), lambda _: None) as info:
+        window = window_of_trace(info, team, trace_id)
+        if window is None:
+            output.fail(f"team {team} has no trace {trace_id!r}")
+        store = ClickHouseTraceStore(info.clickhouse(), info.clickhouse_database)
+        extent = store.extent(team, trace_id, window)
+        rendered = render_trace(trace_id, store.events(team, trace_id, extent))
+    output.say(rendered.text)
+    output.result({"trace_id": trace_id, "team_id": team, "characters": len(rendered.text), "text": rendered.text})
