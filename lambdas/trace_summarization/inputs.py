@@ -32,27 +32,23 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{_shown(field)[1:-1]}: unknown key; allowed are {', '.join(sorted(model.model_fields))}"
     if detail["type"] == "missing":
-        return f"{field}: required, {_allowed(model, field)}"
+        return f"{field}: required, {allowed_values(model, field)}"
     message = detail["msg"].removeprefix("Value error, ")
     given = _shown(detail["input"])
     if detail["type"] == "value_error":
         return f"{field}: {given} {message}"
-    return f"{field}: {given} is not allowed; allowed is {_allowed(model, field) or message}"
+    return f"{field}: {given} is not allowed; allowed is {allowed_values(model, field) or message}"
 
 
-def _allowed(model: type[BaseModel], field: str) -> str:
-    """What the field takes, read from its own schema: `an integer from 1 to 1000`."""
+def allowed_values(model: type[BaseModel], field: str) -> str:
+    """What a field takes, read from its own schema: `an integer from 1 to 1000`. Empty for a time."""
     schema: dict[str, Any] = model.model_json_schema()["properties"].get(field, {})
     if "enum" in schema:
         return " | ".join(schema["enum"])
     if schema.get("type") == "integer":
         return f"an integer from {schema['minimum']} to {schema['maximum']}"
-    if schema.get("type") == "string":
-        return (
-            f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
-            if "pattern" in schema
-            else "a string"
-        )
+    if "pattern" in schema:
+        return f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
     return ""
 
 

@@ -26,27 +26,56 @@ class _Frozen(BaseModel):
 class _SamplingInputs(_Frozen):
     """What both state machines take. Defaults and ranges are the contract."""
 
-    max_traces: int = Field(c.DEFAULT_MAX_TRACES_PER_WINDOW, ge=1, le=c.MAX_TRACES_LIMIT)
-    batch_size: int = Field(c.DEFAULT_BATCH_SIZE, ge=1, le=c.MAX_CONCURRENCY_LIMIT)
-    mode: Mode = c.DEFAULT_MODE
-    window_minutes: int = Field(c.DEFAULT_WINDOW_MINUTES, ge=1, le=c.MAX_WINDOW_MINUTES)
-    window_lag_minutes: int = Field(c.DEFAULT_WINDOW_LAG_MINUTES, ge=0, le=c.MAX_WINDOW_LAG_MINUTES)
-    model: str = Field(c.DEFAULT_MODEL, min_length=1, max_length=c.MAX_MODEL_NAME_LENGTH, pattern=r"^[\w./:@-]+$")
-    window_start: UtcSeconds | None = None
-    window_end: UtcSeconds | None = None
-    scheduled_time: UtcSeconds | None = None
+    max_traces: int = Field(
+        c.DEFAULT_MAX_TRACES_PER_WINDOW,
+        ge=1,
+        le=c.MAX_TRACES_LIMIT,
+        description="Traces per team and window at most; of more, a uniform sample that a rerun repeats.",
+    )
+    batch_size: int = Field(
+        c.DEFAULT_BATCH_SIZE, ge=1, le=c.MAX_CONCURRENCY_LIMIT, description="Traces of a team summarized at once."
+    )
+    mode: Mode = Field(c.DEFAULT_MODE, description="How much a summary holds.")
+    window_minutes: int = Field(
+        c.DEFAULT_WINDOW_MINUTES, ge=1, le=c.MAX_WINDOW_MINUTES, description="Length of the window."
+    )
+    window_lag_minutes: int = Field(
+        c.DEFAULT_WINDOW_LAG_MINUTES,
+        ge=0,
+        le=c.MAX_WINDOW_LAG_MINUTES,
+        description="How long before now the window ends, so that its traces have finished.",
+    )
+    model: str = Field(
+        c.DEFAULT_MODEL,
+        min_length=1,
+        max_length=c.MAX_MODEL_NAME_LENGTH,
+        pattern=r"^[\w./:@-]+$",
+        description="Model that summarizes, by the name that your endpoint knows.",
+    )
+    window_start: UtcSeconds | None = Field(
+        None, description="Start of an explicit window; with `window_end`. Overrides minutes and lag."
+    )
+    window_end: UtcSeconds | None = Field(None, description="End of an explicit window, itself excluded.")
+    scheduled_time: UtcSeconds | None = Field(
+        None, description="The run's now; the schedule sets it. Else the execution's start is."
+    )
 
 
 class BatchTraceSummarizationCoordinatorInputs(_SamplingInputs):
     """Input of the coordinator: all allowlisted teams."""
 
-    max_concurrent_teams: int = Field(c.DEFAULT_MAX_CONCURRENT_TEAMS, ge=1, le=c.MAX_CONCURRENCY_LIMIT)
+    max_concurrent_teams: int = Field(
+        c.DEFAULT_MAX_CONCURRENT_TEAMS,
+        ge=1,
+        le=c.MAX_CONCURRENCY_LIMIT,
+        description="Teams summarized at once. Coordinator only.",
+    )
 
 
 class BatchSummarizationInputs(_SamplingInputs):
     """Input of the team state machine. The team need not be on the allowlist."""
 
-    team_id: TeamId
+    team_id: TeamId = Field(description="The team. Team machine only, required.")
 
 
 @dataclass(frozen=True)

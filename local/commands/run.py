@@ -18,26 +18,13 @@ from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_HELP = {
-    "max_traces": "Traces per team at most.",
-    "batch_size": "Traces of a team at once.",
-    "mode": "detailed or minimal.",
-    "window_minutes": "Length of the window.",
-    "window_lag_minutes": "How many minutes before now the window ends.",
-    "model": "Model that summarizes.",
-    "window_start": "Start of the window, RFC 3339; with --window-end.",
-    "window_end": "End of the window, RFC 3339; with --window-start.",
-    "scheduled_time": "The run's now, RFC 3339; default: its start.",
-    "max_concurrent_teams": "Teams at once (not with --team).",
-}
-
 
 def input_options(command: CommandT) -> CommandT:
     """An option for each input of the state machines. The machine's first state checks the values."""
     for name, field in reversed(BatchTraceSummarizationCoordinatorInputs.model_fields.items()):
         kind: Any = int if field.annotation is int else str
         default = f"  [default: {field.default}]" if field.default is not None else ""
-        option = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=_HELP[name] + default)
+        option = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{default}")
         command = option(command)
     return command
 
