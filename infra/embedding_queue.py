@@ -1,0 +1,55 @@
+"""How embedding requests reach Kafka: the producer's settings, secret and rights."""
+
+from aws_cdk import Annotations
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from adapters.settings import KafkaSettings
+from infra.settings import Kafka, StackSettings
+from infra.storage_settings import Secret, secret
+
+
+class EmbeddingQueue(Construct):
+    """The Kafka topic of embedding requests. The brokers are yours; nothing of them is created here."""
+
+    def __init__(self, scope: Construct, construct_id: str, settings: StackSettings) -> None:
+        super().__init__(scope, construct_id)
+        self.secret: Secret | None = None
+        kafka = settings.kafka
+        self._kafka = kafka
+        if kafka is None:
+            Annotations.of(self).add_warning_v2(
+                "trace-summarization:no-kafka",
+                "context key kafka is not set: summaries will be written, their embedding requests counted as failed",
+            )
+            self.environment = KafkaSettings(kafka_bootstrap_servers="", embedding_models=settings.embedding_models)
+            return
+        if kafka.takes_password:
+            description = 'Kafka credentials of trace summarization: {"username": ..., "password": ...}'
+            self.secret = secret(self, "Secret", kafka.secret_arn, description)
+        self.environment = KafkaSettings(
+            kafka_bootstrap_servers=kafka.bootstrap_servers,
+            kafka_security_protocol=kafka.security_protocol,
+            kafka_sasl_mechanism=kafka.sasl_mechanism,
+            kafka_secret_arn=self.secret.arn if self.secret is not None else "",
+            kafka_topic=kafka.topic,
+            embedding_models=settings.embedding_models,
+        )
+
+    def write_statements(self) -> list[iam.PolicyStatement]:
+        """The rights of the producer."""
+        statements = [self.secret.read_statement()] if self.secret is not None else []
+        if self._kafka is not None and self._kafka.cluster_arn is not None:
+            statements += _msk_statements(self._kafka, self._kafka.cluster_arn)
+        return statements
+
+
+def _msk_statements(kafka: Kafka, cluster_arn: str) -> list[iam.PolicyStatement]:
+    # Service authorization reference, "Apis for Amazon MSK clusters": a topic's ARN repeats its cluster's.
+    topic_arn = f"{cluster_arn.replace(':cluster/', ':topic/', 1)}/{kafka.topic}"
+    return [
+        iam.PolicyStatement(
+            actions=["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources=[cluster_arn]
+        ),
+        iam.PolicyStatement(actions=["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"], resources=[topic_arn]),
+    ]
