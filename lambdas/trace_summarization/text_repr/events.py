@@ -1,0 +1,183 @@
+"""One event as lines: what it is, what went in, what came out, what went wrong."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from trace_summarization.models import TraceEvent
+from trace_summarization.text_repr.entries import Conversation, first_of, is_empty, name_of
+from trace_summarization.text_repr.lines import LineWriter
+from trace_summarization.text_repr.messages import is_conversation, messages_of
+from trace_summarization.text_repr.plain_text import compact_json
+from trace_summarization.text_repr.tools import catalogue
+from trace_summarization.text_repr.tree import Node, seconds_of
+
+_GENERATION = "$ai_generation"
+_EMBEDDING = "$ai_embedding"
+_INPUT_KEYS = ("$ai_input", "$ai_input_state")
+_OUTPUT_KEYS = ("$ai_output_choices", "$ai_output", "$ai_output_state")
+# Said in the heading line, part of the tree, or of no use to a reader. Every other `$ai_*` property is printed.
+_SILENT_PROPERTIES = frozenset(
+    {
+        *_INPUT_KEYS,
+        *_OUTPUT_KEYS,
+        "$ai_base_url",
+        "$ai_cache_creation_input_tokens",
+        "$ai_cache_read_input_tokens",
+        "$ai_cache_reporting_exclusive",
+        "$ai_error",
+        "$ai_evaluation_id",
+        "$ai_evaluation_run_id",
+        "$ai_framework",
+        "$ai_generation_id",
+        "$ai_http_status",
+        "$ai_ingestion_source",
+        "$ai_input_cost_usd",
+        "$ai_input_tokens",
+        "$ai_is_error",
+        "$ai_latency",
+        "$ai_lib",
+        "$ai_lib_version",
+        "$ai_model",
+        "$ai_output_cost_usd",
+        "$ai_output_tokens",
+        "$ai_parent_id",
+        "$ai_provider",
+        "$ai_reasoning_tokens",
+        "$ai_request_url",
+        "$ai_session_id",
+        "$ai_span_id",
+        "$ai_span_name",
+        "$ai_time_to_first_token",
+        "$ai_tools",
+        "$ai_total_cost_usd",
+        "$ai_total_tokens",
+        "$ai_trace_id",
+        "$ai_trace_name",
+    }
+)
+_INPUT_LABELS = {_GENERATION: ("user", ""), _EMBEDDING: ("input", "")}  # role of what names none, prefix
+_SMALLEST_HTTP_ERROR = 400
+
+
+class EventRenderer:
+    """Writes events one after the other; what it has learned of tool calls is used further on."""
+
+    def __init__(self, writer: LineWriter, conversation: Conversation) -> None:
+        self._writer = writer
+        self._conversation = conversation
+
+    def trace_start(self, properties: Mapping[str, object]) -> None:
+        """The trace's own input and error."""
+        self._value(first_of(properties, *_INPUT_KEYS), "", "trace input ")
+        self._error(properties, "trace error")
+        self._others(properties)
+
+    def trace_end(self, properties: Mapping[str, object]) -> None:
+        """The trace's own output."""
+        self._value(first_of(properties, *_OUTPUT_KEYS), "", "trace output ")
+
+    def event(self, node: Node) -> None:
+        """One event's heading, tools, input, error, output and whatever else it records."""
+        properties = node.event.properties
+        is_generation = node.event.event == _GENERATION
+        self._writer.structure(_heading(node))
+        tools = properties.get("$ai_tools")
+        if not is_empty(tools):
+            self._writer.entry("tools", catalogue(tools))
+        # The texts of an embedding are each a line of their own, not data to be printed as JSON.
+        role, prefix = _INPUT_LABELS.get(node.event.event, ("", "input "))
+        self._value(first_of(properties, *_INPUT_KEYS), role, prefix)
+        self._error(properties, "error")
+        output = next((properties[key] for key in _OUTPUT_KEYS if not is_empty(properties.get(key))), None)
+        if node.event.event == _EMBEDDING:
+            output = "[a vector]" if output is not None else None
+        self._value(output, "assistant" if is_generation else "", "output ")
+        if is_generation and output is None and not _has_error(properties):
+            self._writer.structure("output: [not recorded]")
+        self._others(properties)
+
+    def _value(self, value: object, role: str, prefix: str) -> None:
+        if role == "" and isinstance(value, dict | list) and not is_conversation(value):
+            value = compact_json(value) if value else None  # a tool's arguments or result: data, not a conversation
+        self._writer.messages(messages_of(value, role, self._conversation), prefix)
+
+    def _error(self, properties: Mapping[str, object], label: str) -> None:
+        error = properties.get("$ai_error")
+        if not is_empty(error):
+            self._writer.entry(label, error if isinstance(error, str) else compact_json(error), cut=False)
+        elif _has_error(properties):
+            self._writer.structure(f"{label}: [no details recorded]")
+
+    def _others(self, properties: Mapping[str, object]) -> None:
+        """Properties no rule knows, such as an evaluation's result or a user's feedback."""
+        for key, value in properties.items():
+            if str(key).startswith("$ai_") and key not in _SILENT_PROPERTIES and not is_empty(value):
+                text = value if isinstance(value, str) else compact_json(value)
+                self._writer.entry(str(key).removeprefix("$ai_").replace("_", " "), text)
+
+
+def trace_facts(properties: Mapping[str, object], events: Sequence[TraceEvent]) -> str:
+    """How many events of which kind, errors, duration, tokens and cost in sum."""
+    kinds = Counter(_kind(event) for event in events)
+    facts = [f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(kinds.items())] or ["no events"]
+    errors = sum(_has_error(event.properties) for event in events)
+    if errors:
+        facts.append(f"{errors:,} error{'' if errors == 1 else 's'}")
+    totals = {key: _total(events, key) for key in ("$ai_input_tokens", "$ai_output_tokens", "$ai_total_cost_usd")}
+    return ", ".join(facts + _numbers({**totals, "$ai_latency": properties.get("$ai_latency")}))
+
+
+def _heading(node: Node) -> str:
+    properties = node.event.properties
+    model = name_of(properties.get("$ai_model"))
+    name = name_of(properties.get("$ai_span_name"))
+    facts = [f"in #{node.parent}"] if node.parent else []
+    if model and name:
+        facts.append(model)
+    facts += _numbers(properties)
+    status = seconds_of(properties.get("$ai_http_status"))
+    if status is not None and status >= _SMALLEST_HTTP_ERROR:
+        facts.append(f"status {status:.0f}")
+    if _has_error(properties):
+        facts.append("error")
+    heading = f"#{node.number} {_kind(node.event)} {name or model}".rstrip()
+    return f"{heading} ({', '.join(facts)})" if facts else heading
+
+
+def _kind(event: TraceEvent) -> str:
+    return name_of(event.event.removeprefix("$ai_")) or "event"
+
+
+def _numbers(properties: Mapping[str, object]) -> list[str]:
+    facts = []
+    latency = seconds_of(properties.get("$ai_latency"))
+    if latency is not None:
+        facts.append(f"{latency:.3g} s" if latency < 1_000 else f"{latency:,.0f} s")
+    tokens = [seconds_of(properties.get(key)) for key in ("$ai_input_tokens", "$ai_output_tokens")]
+    if any(count is not None for count in tokens):
+        into, out = ("?" if count is None else f"{count:.0f}" for count in tokens)
+        facts.append(f"{into} -> {out} tokens")
+    cost = seconds_of(properties.get("$ai_total_cost_usd"))
+    if cost:
+        facts.append(f"${cost:.2g}" if cost < 1 else f"${cost:,.2f}")
+    return facts
+
+
+def _total(events: Sequence[TraceEvent], key: str) -> float | None:
+    values = [value for event in events if (value := seconds_of(event.properties.get(key))) is not None]
+    return sum(values) if values else None
+
+
+def _has_error(properties: Mapping[str, object]) -> bool:
+    flag = properties.get("$ai_is_error")
+    if isinstance(flag, str):
+        flag = _flag_of(flag)
+    return bool(flag) or not is_empty(properties.get("$ai_error"))
+
+
+def _flag_of(text: str) -> bool:
+    try:
+        return bool(json.loads(text.lower()))
+    except (ValueError, RecursionError):
+        return False

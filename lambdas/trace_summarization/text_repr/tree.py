@@ -1,0 +1,98 @@
+"""The tree of a trace's events, in reading order."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trace_summarization.models import TraceEvent
+
+_ID_KEYS = ("$ai_span_id", "$ai_generation_id")
+
+
+@dataclass(frozen=True)
+class Node:
+    """An event in reading order. `number` counts from 1; `parent` is the parent's number, None for a root."""
+
+    number: int
+    parent: int | None
+    event: TraceEvent
+
+
+def reading_order(trace_id: str, events: Sequence[TraceEvent]) -> list[Node]:
+    """Events depth first, siblings by start. Orphans are roots; of a cycle its earliest event is.
+
+    Where ids repeat, children belong to the event that starts first. Linear but for one sort; no recursion.
+    """
+    ordered = sorted(events, key=_start_key)
+    position_by_id = _positions(ordered)
+    children: dict[int, list[int]] = defaultdict(list)
+    roots: list[int] = []
+    for position, event in enumerate(ordered):
+        parent_id = _text_id(event.properties.get("$ai_parent_id"))
+        parent = position_by_id.get(parent_id) if parent_id and parent_id != trace_id else None
+        if parent is None or parent == position:
+            roots.append(position)
+        else:
+            children[parent].append(position)
+    nodes: list[Node] = []
+    number_of: dict[int, int] = {}
+    # Every event is tried as a root after the true roots: what a cycle kept out of reach is found here.
+    for root in (*roots, *range(len(ordered))):
+        _walk(root, ordered, children, number_of, nodes)
+    return nodes
+
+
+def seconds_of(value: object) -> float | None:
+    """A recorded duration, count or price as a finite number of at least 0; None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _walk(
+    root: int,
+    ordered: Sequence[TraceEvent],
+    children: Mapping[int, list[int]],
+    number_of: dict[int, int],
+    nodes: list[Node],
+) -> None:
+    stack: list[tuple[int, int | None]] = [(root, None)]
+    while stack:
+        position, parent = stack.pop()
+        if position in number_of:
+            continue
+        number_of[position] = len(nodes) + 1
+        nodes.append(Node(number_of[position], parent, ordered[position]))
+        stack.extend((child, number_of[position]) for child in reversed(children.get(position, ())))
+
+
+def _positions(ordered: Sequence[TraceEvent]) -> dict[str, int]:
+    positions: dict[str, int] = {}
+    for position, event in enumerate(ordered):
+        for name in (*(_text_id(event.properties.get(key)) for key in _ID_KEYS), event.uuid):
+            if name:
+                positions.setdefault(name, position)
+    return positions
+
+
+def _text_id(value: object) -> str:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _start_key(event: TraceEvent) -> tuple[float, float, str]:
+    """Start (the timestamp is the end of the call), then the longest first: parents before their children."""
+    ended = _epoch(event.timestamp)
+    latency = seconds_of(event.properties.get("$ai_latency")) or 0.0
+    # Rounded: floating point must not tear apart what started in the same microsecond.
+    return (round(ended - latency, 6), -latency, event.uuid)
+
+
+def _epoch(moment: datetime) -> float:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
