@@ -67,14 +67,23 @@ class StackOptions:
 
 
 class Stack:
-    """Starts and stops everything. Attributes hold the engines, so that tests can disturb them one by one."""
+    """Starts and stops everything. Attributes hold the engines, so that tests can disturb them one by one.
 
-    def __init__(self, options: StackOptions, say: Callable[[str], None] = lambda _: None) -> None:
+    `clickhouse` is a server that runs already: a process has only one engine. It is left running.
+    """
+
+    def __init__(
+        self,
+        options: StackOptions,
+        say: Callable[[str], None] = lambda _: None,
+        clickhouse: ClickHouseServer | None = None,
+    ) -> None:
         self._options = options
         self._say = say
         self._running = ExitStack()
         data = options.data_dir / "clickhouse" if options.persistent else None
-        self.clickhouse = ClickHouseServer(data, options.clickhouse_port)
+        self._owns_clickhouse = clickhouse is None
+        self.clickhouse = clickhouse or ClickHouseServer(data, options.clickhouse_port)
         self.kafka = KafkaBroker(options.kafka_port, topics=[EMBEDDING_TOPIC])
         self.aws = LocalAws(options.aws_port, options.backoff_scale)
         self.model: ModelProcess | None = None
@@ -106,7 +115,8 @@ class Stack:
         log_dir.mkdir(parents=True, exist_ok=True)
         self._say("Reading the state machines from the CDK app (synthesized when changed, about 30 s)")
         template = Template(cached_synthesis({**host_context(), **options.context}))
-        self._enter("ClickHouse", self.clickhouse)
+        if self._owns_clickhouse:
+            self._enter("ClickHouse", self.clickhouse)
         self._enter("Kafka", self.kafka)
         endpoint = options.model or self._offline_model(log_dir)
         self._enter("AWS", self.aws)

@@ -1,0 +1,140 @@
+"""An HTTP proxy before ClickHouse that answers chosen requests itself: faults of one team's queries, at the socket."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass
+class Fault:
+    """How matching requests are answered, `times` times (None: always): status and code, or `reset` for no answer."""
+
+    matches: Callable[[str, dict[str, str]], bool]
+    times: int | None = None
+    status: int = 500
+    exception_code: int = 0
+    reset: bool = False
+    taken: int = 0
+
+
+class ClickHouseProxy:
+    """Forwards to ClickHouse on `upstream_port`; `faults` decide which requests it answers itself."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self.upstream_port = upstream_port
+        self.faults: list[Fault] = []
+        self.lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        threading.Thread(target=self._server.serve_forever, name="clickhouse-proxy", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        return int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    @contextmanager
+    def fault(self, fault: Fault) -> Iterator[Fault]:
+        """Have the fault for a while."""
+        self.faults.append(fault)
+        try:
+            yield fault
+        finally:
+            self.faults.remove(fault)
+
+    def fault_for(self, statement: str, parameters: dict[str, str]) -> Fault | None:
+        """The fault that this request meets, counted."""
+        with self.lock:
+            for fault in self.faults:
+                if (fault.times is None or fault.taken < fault.times) and fault.matches(statement, parameters):
+                    fault.taken += 1
+                    return fault
+        return None
+
+
+def of_team(team_id: int) -> Callable[[str, dict[str, str]], bool]:
+    """Matches queries that name this team."""
+    return lambda _, parameters: parameters.get("param_team_id") == str(team_id)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    proxy: ClickHouseProxy
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65_536
+
+    def do_GET(self) -> None:
+        self._relay()
+
+    def do_POST(self) -> None:
+        self._relay()
+
+    def _relay(self) -> None:
+        body = self._body()
+        parameters = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        proxy = self.server.proxy  # type: ignore[attr-defined] # BaseServer knows no proxy
+        statement = parameters.get("query") or body[:10_000].decode("utf-8", "replace")
+        fault = proxy.fault_for(statement, parameters)
+        if fault is None:
+            self._forward(proxy.upstream_port, body)
+        elif fault.reset:
+            self.close_connection = True
+            self.connection.close()
+        else:
+            text = f"Code: {fault.exception_code}. DB::Exception: injected".encode()
+            self._answer(fault.status, {"X-ClickHouse-Exception-Code": str(fault.exception_code)}, text)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = bytearray()
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(body)
+
+    def _forward(self, port: int, body: bytes) -> None:
+        headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() not in ("host", "connection", "transfer-encoding", "content-length")
+        }
+        upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            upstream.request(self.command, self.path, body, headers)
+            answer = upstream.getresponse()
+            kept = {n: v for n, v in answer.getheaders() if n.lower() not in ("content-length", "connection")}
+            self._answer(answer.status, kept, answer.read())
+        except OSError:
+            self.close_connection = True
+            self.connection.close()  # as a refused or broken connection looks to the client
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

@@ -1,0 +1,35 @@
+"""Inputs that both state machines refuse, with the field that the message has to name."""
+
+from typing import Any
+
+INVALID_INPUTS: list[tuple[dict[str, Any], str]] = [
+    ({"max_traces": 0}, "max_traces"),
+    ({"max_traces": 1_001}, "max_traces"),
+    ({"max_traces": True}, "max_traces"),
+    ({"max_traces": "100"}, "max_traces"),
+    ({"max_traces": 10.5}, "max_traces"),
+    ({"max_traces": None}, "max_traces"),
+    ({"batch_size": 0}, "batch_size"),
+    ({"batch_size": 41}, "batch_size"),
+    ({"batch_size": -5}, "batch_size"),
+    ({"mode": "verbose"}, "mode"),
+    ({"mode": ["detailed"]}, "mode"),
+    ({"window_minutes": 0}, "window_minutes"),
+    ({"window_minutes": 1_441}, "window_minutes"),
+    ({"window_lag_minutes": -1}, "window_lag_minutes"),
+    ({"window_lag_minutes": 1_441}, "window_lag_minutes"),
+    ({"model": ""}, "model"),
+    ({"model": "x" * 129}, "model"),
+    ({"model": "a model"}, "model"),
+    ({"window_start": "2025-01-15T14:00:00Z"}, "window_end"),
+    ({"window_end": "2025-01-15T14:00:00Z"}, "window_start"),
+    ({"window_start": "2025-01-15T14:00:00", "window_end": "2025-01-15T15:00:00Z"}, "window_start"),
+    ({"window_start": "2025-01-15", "window_end": "2025-01-16"}, "window_start"),
+    ({"window_start": "2025-01-15T15:00:00Z", "window_end": "2025-01-15T14:00:00Z"}, "window_start"),
+    ({"window_start": "2025-01-15T15:00:00Z", "window_end": "2025-01-15T15:00:00Z"}, "window_start"),
+    ({"window_start": "2025-01-15T15:00:00Z", "window_end": "2999-01-15T15:00:00Z"}, "window_end"),
+    ({"scheduled_time": "2999-01-15T15:00:00Z"}, "scheduled_time"),
+    ({"scheduled_time": "noon"}, "scheduled_time"),
+    ({"max_tracse": 5}, "max_tracse"),
+    ({"": 5}, ": unknown key"),
+]
