@@ -1,0 +1,85 @@
+"""Text of a model as it may be stored: one line without control characters, markup, URLs or secrets.
+
+The model has read what strangers wrote. Whatever it was talked into ends here.
+"""
+
+import html
+import re
+
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
+_TAG_START = re.compile(r"<(?=[a-zA-Z/!?%])")
+_MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
+_MARKDOWN_MARKS = re.compile(r"`|\*\*|~~|^#{1,6}(?=\s)")
+_URL = re.compile(
+    r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}:/{1,}[^\s\])}>\"']*"
+    r"|\b(?:javascript|vbscript)\s?:\s?\S*"
+    r"|\b(?:https?|ftp|wss?|data|file|mailto|blob|tel|about|view-source):(?=\S)\S*"
+    r"|\bwww\.[^\s\])}>\"']*"
+    r"|(?<![\w:/])//[\w-]+\.\S*",
+    re.IGNORECASE,
+)
+_TOP_LEVEL_DOMAINS = (
+    "com|org|net|io|ai|dev|app|co|gov|edu|info|biz|me|xyz|ru|cn|de|fr|uk|us|eu|jp|in|br|ly|gl|to|tk|top"
+)
+_DOMAIN_WITH_PATH = re.compile(
+    rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
+)
+_SECRET = re.compile(
+    r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|$)"
+    r"|\bsk-[\w-]{16,}|\bsk_(?:live|test)_\w{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"
+    r"|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
+    r"|(?i:\bbearer\s+[\w.~+/-]{16,}=*)"
+)
+_NAMED_SECRET = re.compile(
+    r"\b(pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|auth[ _-]?token)(\s*[:=]\s*)(?!\[secret\])[^\s,;]+",
+    re.IGNORECASE,
+)
+_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+])[A-Za-z0-9+]{32,}={0,2}")
+_MAX_PASSES = 8
+_LINK = "[link]"
+_HIDDEN = "[secret]"
+
+
+def safe_text(text: str, longest: int) -> str:
+    """One clean line of at most `longest` characters, cut at a word with an ellipsis."""
+    line = " ".join(_INVISIBLE.sub("", text[: longest * 10]).split())
+    # What is taken out can bring together what was apart, such as `<scr<b>ipt>`.
+    for _ in range(_MAX_PASSES):
+        stripped = _stripped(line)
+        if stripped == line:
+            break
+        line = stripped
+    else:
+        line = _TAG_START.sub("", line.replace("&", " "))
+    return shortened(" ".join(line.split()), longest)
+
+
+def shortened(line: str, longest: int) -> str:
+    """The line, cut at a word so that with its ellipsis it has at most `longest` characters."""
+    if len(line) <= longest:
+        return line
+    head = line[: longest - 1]
+    at_word = head.rpartition(" ")[0]
+    return (at_word if len(at_word) > longest // 2 else head).rstrip(" ,;:") + "…"
+
+
+def _stripped(line: str) -> str:
+    line = _INVISIBLE.sub("", html.unescape(line))
+    line = _MARKDOWN_LINK.sub(r"\1", line)
+    line = _TAG_START.sub("", _TAG.sub(" ", line))
+    line = _DOMAIN_WITH_PATH.sub(r"\1", _URL.sub(_LINK, line))
+    line = _SECRET.sub(_HIDDEN, line)
+    line = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", line)
+    line = _LONG_RUN.sub(_hidden_if_random, line)
+    return " ".join(_MARKDOWN_MARKS.sub("", line).split())
+
+
+def _hidden_if_random(match: re.Match[str]) -> str:
+    run = match.group()
+    digits = sum(char.isdigit() for char in run)
+    return _HIDDEN if digits >= 4 and not run.isupper() and not run.islower() else run

@@ -1,0 +1,103 @@
+"""A trace's summary: asked of a model, checked, and stripped of everything that must not be stored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trace_summarization import constants as c
+from trace_summarization.diagram import safe_diagram
+from trace_summarization.errors import InvalidModelOutput
+from trace_summarization.line_refs import normalized_refs
+from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
+from trace_summarization.ports import SummaryModel
+from trace_summarization.prompts import SUMMARY_SIZES, system_prompt, user_prompt
+from trace_summarization.safe_text import safe_text
+from trace_summarization.text_repr import TextRepr
+
+_CUT_OFF_TITLE_ENDS = " ,;:-–—"
+
+
+@dataclass(frozen=True)
+class SummarizedTrace:
+    """A checked summary and what it took."""
+
+    summary: TraceSummary
+    usage: ModelUsage
+
+
+def summarize(
+    rendered: TextRepr, mode: Mode, model_name: str, model: SummaryModel, timeout_seconds: float
+) -> SummarizedTrace:
+    """Ask the model once for a summary of the rendered trace. Raises the `Model*` errors and InvalidModelOutput."""
+    answer = model.answer(model_name, system_prompt(mode), user_prompt(rendered.text), timeout_seconds)
+    return SummarizedTrace(parse_summary(answer.content, rendered, mode), answer.usage)
+
+
+def parse_summary(content: str, rendered: TextRepr, mode: Mode = c.DEFAULT_MODE) -> TraceSummary:
+    """The summary that the model's answer holds.
+
+    Cut silently: titles, items, lists and references beyond their sizes, references to lines that do not exist, fields
+    that were not asked for. Replaced: a diagram outside the grammar, by the bullets in a row. Everything else outside
+    the schema raises InvalidModelOutput, whose message names the field and never quotes the answer.
+    """
+    fields = _object(content)
+    size = SUMMARY_SIZES[mode]
+    title = _title(_string(fields, "title"))
+    bullets = _items(fields, "summary_bullets", size.most_bullets, rendered.line_count)
+    notes = _items(fields, "interesting_notes", size.most_notes, rendered.line_count)
+    if not title:
+        raise InvalidModelOutput("title: holds no text")
+    if not bullets:
+        raise InvalidModelOutput("summary_bullets: no item holds text")
+    diagram = safe_diagram(_string(fields, "flow_diagram"), [bullet.text for bullet in bullets])
+    return TraceSummary(title, diagram, bullets, notes)
+
+
+def _object(content: str) -> Mapping[str, Any]:
+    # Models without strict schema support like to wrap their JSON into a code fence.
+    text = content.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    if not text:
+        raise InvalidModelOutput("the answer is empty")
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        # The decoder's error carries the answer, which quotes the trace: it must not reach a log.
+        raise InvalidModelOutput(f"the answer is not JSON ({len(content)} characters)") from None
+    if not isinstance(fields, dict):
+        raise InvalidModelOutput(f"the answer is a JSON {type(fields).__name__}, not an object")
+    return fields
+
+
+def _string(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise InvalidModelOutput(f"{name}: is {_kind(fields, name)}, not a string")
+    return value
+
+
+def _items(fields: Mapping[str, Any], name: str, most: int, line_count: int) -> tuple[SummaryItem, ...]:
+    value = fields.get(name)
+    if not isinstance(value, list):
+        raise InvalidModelOutput(f"{name}: is {_kind(fields, name)}, not a list")
+    items = (_item(item, f"{name}[{position}]", line_count) for position, item in enumerate(value))
+    return tuple(item for item in items if item.text)[:most]
+
+
+def _item(value: object, place: str, line_count: int) -> SummaryItem:
+    if not isinstance(value, dict):
+        raise InvalidModelOutput(f"{place}: is {type(value).__name__}, not an object with text and line_refs")
+    for name in ("text", "line_refs"):
+        if not isinstance(value.get(name), str):
+            raise InvalidModelOutput(f"{place}.{name}: is {_kind(value, name)}, not a string")
+    return SummaryItem(safe_text(value["text"], c.MAX_ITEM_LENGTH), normalized_refs(value["line_refs"], line_count))
+
+
+def _title(text: str) -> str:
+    words = safe_text(text, c.MAX_TITLE_LENGTH).strip("\"'“”‘’ .").split()
+    kept = " ".join(words[: c.MAX_TITLE_WORDS])
+    return kept.rstrip(_CUT_OFF_TITLE_ENDS) if len(words) > c.MAX_TITLE_WORDS else kept
+
+
+def _kind(fields: Mapping[str, Any], name: str) -> str:
+    return type(fields[name]).__name__ if name in fields else "missing"
