@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -26,6 +25,7 @@ from typing import Any, ClassVar, Self
 import chdb
 
 from local.clickhouse_http import RequestHandler
+from local.http_server import BackgroundServer
 from local.ports import listen
 
 __all__ = ["ClickHouseServer", "EngineStartError"]
@@ -175,43 +175,10 @@ class _Sessions:
                 raise TimeoutError(f"{self._count} ClickHouse queries still run {timeout_seconds:g} s after cancelling")
 
 
-class _HttpServer(ThreadingHTTPServer):
-    """One thread per connection; knows its connections, so that it can go down at once."""
-
-    daemon_threads = True
+class _HttpServer(BackgroundServer, HTTPServer):
+    """Where request handlers find the engine."""
 
     def __init__(self, listener: socket.socket, sessions: _Sessions) -> None:
         super().__init__(listener.getsockname(), RequestHandler, bind_and_activate=False)
-        self.socket.close()  # the one that the base class made
-        self.socket = listener
         self.session = sessions.session
-        self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), name="clickhouse-http", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening and break all connections, also those with a query running."""
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            with contextlib.suppress(OSError):  # the client closed it before
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if isinstance(sys.exc_info()[1], ConnectionError):
-            return  # the client went away, or the server was paused
-        super().handle_error(request, client_address)
+        self.serve_in_background(listener, "clickhouse-http")

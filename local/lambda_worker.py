@@ -181,10 +181,11 @@ class _Request:
 
     def __init__(self, payload: bytes, timeout_seconds: float) -> None:
         now = time.time()
-        self.id = str(uuid.uuid4())
+        identity = uuid.uuid4()
+        self.id = str(identity)
         self.payload = payload
         self.deadline_ms = int((now + timeout_seconds) * 1000)
-        self.trace_id = f"Root=1-{int(now):08x}-{uuid.uuid4().hex[:24]};Parent={uuid.uuid4().hex[:16]};Sampled=0"
+        self.trace_id = f"Root=1-{int(now):08x}-{identity.hex[:24]};Parent={identity.hex[16:]};Sampled=0"
         self.result: Future[InvocationResult] = Future()
 
 
