@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from adapters.settings import ClickHouseSettings, Identifier, QualifiedTable
 from infra.schedule_expression import checked_schedule_expression
 from trace_summarization import constants as c
+from trace_summarization.errors import InvalidInput
+from trace_summarization.inputs import parse_inputs
 from trace_summarization.models import BatchSummarizationInputs, BatchTraceSummarizationCoordinatorInputs
 
 PythonVersion = Literal["3.11", "3.12", "3.13"]
@@ -261,12 +263,14 @@ def _parsed(key: str, value: Any) -> Any:
 def _checked_execution_input(value: dict[str, Any]) -> dict[str, Any]:
     if "scheduled_time" in value:
         raise ValueError("scheduled_time is set by the rule: leave it out")
-    model = BatchSummarizationInputs if "team_id" in value else BatchTraceSummarizationCoordinatorInputs
+    if {"window_start", "window_end"} & value.keys():
+        raise ValueError("window_start and window_end would be the same window on every run: give window_minutes")
     try:
-        model.model_validate(value)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-        raise ValueError(problems) from error
+        parse_inputs(
+            BatchSummarizationInputs if "team_id" in value else BatchTraceSummarizationCoordinatorInputs, value
+        )
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
     return value
 
 

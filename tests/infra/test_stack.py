@@ -1,0 +1,140 @@
+"""What the stack is as a whole: names, outputs, allowlist, secrets, functions, logs."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.infra.cloudformation import Template, readable
+from tests.infra.conftest import CUSTOM_CONTEXT
+from trace_summarization.constants import ALLOWED_TEAM_IDS
+
+# Properties that name a resource within an account and region.
+_NAMES = ("FunctionName", "LogGroupName", "QueueName", "StateMachineName", "RoleName", "PolicyName", "SecretId")
+_RULE = "AWS::Events::Rule"
+
+
+def _names(template: Template) -> Iterator[str]:
+    for body in template.document["Resources"].values():
+        properties = body.get("Properties", {})
+        if body["Type"] == "AWS::IAM::Policy":
+            continue  # an inline policy's name belongs to its role
+        yield from (properties[key] for key in _NAMES if key in properties)
+        if "Name" in properties:
+            yield properties["Name"]
+    yield from (readable(output["Value"]) for output in template.document["Outputs"].values())
+
+
+def test_a_second_stack_shares_no_name_with_the_first(template: Template, custom_template: Template) -> None:
+    def fixed(names: Iterator[str]) -> set[str]:
+        return {name for name in names if not name.startswith(("${", "arn:"))}
+
+    first, second = fixed(_names(template)), fixed(_names(custom_template))
+    assert len(first) > 15
+    assert not first & second
+    assert all("staging-" in name for name in second)
+    assert {name.replace("staging-", "") for name in second} >= first
+
+
+def test_names_are_no_longer_than_aws_takes(custom_template: Template) -> None:
+    longest_prefix = "x" * 16
+    widened = [name.replace("staging", longest_prefix) for name in _names(custom_template)]
+    limits = {"FunctionName": 64, "StateMachineName": 80, "QueueName": 80}
+    for kind, limit in limits.items():
+        for body in custom_template.document["Resources"].values():
+            name = body.get("Properties", {}).get(kind, "")
+            assert len(name.replace("staging", longest_prefix)) <= limit
+    rules = [rule["Name"] for rule in custom_template.resources(_RULE).values()]
+    longest_rule = f"{longest_prefix}-trace-summarization-{'x' * 24}"
+    assert len(longest_rule) <= 64
+    assert rules
+    assert widened
+
+
+def test_outputs_say_where_everything_is(template: Template) -> None:
+    outputs = {name: readable(output["Value"]) for name, output in template.document["Outputs"].items()}
+    assert outputs == {
+        "CoordinatorStateMachineArn": "${WorkflowCoordinator}",
+        "TeamStateMachineArn": "${WorkflowTeamMachine}",
+        "TeamAllowlistParameter": "/trace-summarization/allowed-team-ids",
+        "ClickHouseSecretArn": "${FunctionsClickHouseSecret}",
+        "ModelSecretArn": "${FunctionsModelSecret}",
+        "AllTeamsRuleName": "${SchedulesAllTeams}",
+        "MissedRunsQueueUrl": "${SchedulesDeadLetterQueue}",
+        "PlanRunFunctionName": "${FunctionsPlanRunFunction}",
+        "SampleTracesFunctionName": "${FunctionsSampleTracesFunction}",
+        "SummarizeTraceFunctionName": "${FunctionsSummarizeTraceFunction}",
+        "AggregateTeamFunctionName": "${FunctionsAggregateTeamFunction}",
+        "AggregateRunFunctionName": "${FunctionsAggregateRunFunction}",
+    }
+
+
+def _allowlist_calls(template: Template) -> list[dict[str, Any]]:
+    (resource,) = template.resources("Custom::TeamAllowlist").values()
+    assert "Delete" not in resource, "a destroy would delete the allowlist"
+    return [json.loads(readable(resource[event])) for event in ("Create", "Update")]
+
+
+def test_allowlist_is_created_when_absent_and_never_overwritten_or_deleted(template: Template) -> None:
+    for call in _allowlist_calls(template):
+        assert (call["service"], call["action"]) == ("SSM", "PutParameter")
+        assert call["parameters"]["Overwrite"] is False
+        assert call["ignoreErrorCodesMatching"] == "ParameterAlreadyExists"
+        assert json.loads(call["parameters"]["Value"]) == list(ALLOWED_TEAM_IDS)
+    assert not template.resources("AWS::SSM::Parameter")
+
+
+def test_plan_run_reads_the_parameter_that_is_created(custom_template: Template) -> None:
+    names = {call["parameters"]["Name"] for call in _allowlist_calls(custom_template)}
+    variables = custom_template.functions["plan_run"]["Environment"]["Variables"]
+    assert names == {variables["ALLOWED_TEAM_IDS_PARAMETER"]}
+
+
+def test_created_secrets_hold_no_value_that_a_deploy_could_put_over_yours(template: Template) -> None:
+    secrets = template.resources("AWS::SecretsManager::Secret")
+    assert len(secrets) == 2
+    for properties in secrets.values():
+        assert set(properties) == {"Description"}
+
+
+def test_given_secrets_are_used_and_none_created(custom_template: Template) -> None:
+    assert not custom_template.resources("AWS::SecretsManager::Secret")
+    variables = custom_template.functions["summarize_trace"]["Environment"]["Variables"]
+    assert variables["CLICKHOUSE_SECRET_ARN"] == CUSTOM_CONTEXT["clickhouse"]["secret_arn"]  # type: ignore[index] # a literal of mixed values
+    assert variables["MODEL_SECRET_ARN"] == CUSTOM_CONTEXT["model"]["secret_arn"]  # type: ignore[index] # the same
+
+
+@pytest.mark.parametrize(("stack", "days"), [("template", 30), ("custom_template", 7)])
+def test_every_function_and_machine_logs_to_a_group_of_its_own_with_the_chosen_retention(
+    stack: str, days: int, request: pytest.FixtureRequest
+) -> None:
+    template: Template = request.getfixturevalue(stack)
+    groups = template.resources("AWS::Logs::LogGroup")
+    assert {group["RetentionInDays"] for group in groups.values()} == {days}
+    used = [
+        readable(function["LoggingConfig"]["LogGroup"])
+        for function in template.resources("AWS::Lambda::Function").values()
+    ] + [
+        readable(machine["LoggingConfiguration"]["Destinations"][0]["CloudWatchLogsLogGroup"]["LogGroupArn"])
+        for machine in template.machines.values()
+    ]
+    assert sorted(name.removeprefix("${").removesuffix("}").removesuffix(".Arn") for name in used) == sorted(groups)
+
+
+def test_functions_share_one_bundle_and_reserve_no_concurrency(template: Template) -> None:
+    assert len({function["Code"]["S3Key"] for function in template.functions.values()}) == 1
+    for function in template.functions.values():
+        assert "ReservedConcurrentExecutions" not in function
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["Handler"].startswith("handlers.")
+
+
+def test_only_functions_that_leave_aws_are_in_the_vpc(template: Template, custom_template: Template) -> None:
+    attached = {name for name, function in custom_template.functions.items() if "VpcConfig" in function}
+    assert attached == {"sample_traces", "summarize_trace", "aggregate_team"}
+    assert custom_template.functions["summarize_trace"]["VpcConfig"] == {
+        "SubnetIds": ["subnet-0a1b2c3d"],
+        "SecurityGroupIds": ["sg-0a1b2c3d"],
+    }
+    assert not any("VpcConfig" in function for function in template.functions.values())
