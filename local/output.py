@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -32,7 +32,7 @@ class Output:
         if self.as_json:
             click.echo(json.dumps(document, ensure_ascii=False))
 
-    def fail(self, message: str, **details: Any) -> None:
+    def fail(self, message: str, **details: Any) -> NoReturn:
         """Tell a failure and leave with exit code 1. With `--json` it is the document."""
         if self.as_json:
             click.echo(json.dumps({"error": message, **details}, ensure_ascii=False))

@@ -47,6 +47,16 @@ def nearest_hours(hours: Sequence[BusyHour], window: Window, limit: int = 3) -> 
     return sorted(nearest, key=lambda busy: busy.hour)
 
 
+def trace_ids(info: StackInfo, team_id: int) -> list[str]:
+    """Ids of all the team's traces that are short enough to be summarized."""
+    with info.clickhouse() as client:
+        rows = client.query(
+            "SELECT DISTINCT trace_id FROM {database:Identifier}.ai_events WHERE team_id = {team_id:Int64} ORDER BY 1",
+            parameters={"database": info.clickhouse_database, "team_id": team_id},
+        ).result_rows
+    return [row[0] for row in rows]
+
+
 def teams_with_traces(info: StackInfo) -> list[int]:
     """Teams that have trace activity at all: local data only, a deployment goes by its allowlist."""
     with info.clickhouse() as client:

@@ -60,6 +60,7 @@ class StackOptions:
     model_port: int = 0
     workers: int = 8
     model: ModelEndpoint | None = None
+    model_latency_seconds: float = 0.0
     allowed_team_ids: tuple[int, ...] = ALLOWED_TEAM_IDS
     backoff_scale: float = 1.0
     function_environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -160,7 +161,9 @@ class Stack:
         self._say(f"{name} is up")
 
     def _offline_model(self, log_dir: Path) -> ModelEndpoint:
-        self.model = ModelProcess(self._options.model_port, log_dir / "model_requests.jsonl")
+        self.model = ModelProcess(
+            self._options.model_port, log_dir / "model_requests.jsonl", self._options.model_latency_seconds
+        )
         self.model.start()
         self._running.callback(self.model.stop)
         self._say("Model server is up (offline, extractive: no LLM)")

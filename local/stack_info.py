@@ -49,6 +49,7 @@ class StackInfo(BaseModel):
             f"export AWS_SECRET_ACCESS_KEY={ACCESS_KEY}",
             f"export COORDINATOR_ARN={self.coordinator_arn}",
             f"export TEAM_MACHINE_ARN={self.team_machine_arn}",
+            f"export ALLOWED_TEAM_IDS_PARAMETER={self.allowlist_parameter}",
         ]
 
     def aws(self, service: str) -> Any:

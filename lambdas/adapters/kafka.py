@@ -29,6 +29,8 @@ class KafkaEmbeddingQueue:
             raise EmbeddingNotQueued(
                 f"message of {len(message)} bytes; a Kafka message has at most {c.MAX_KAFKA_MESSAGE_BYTES}"
             )
+        if not self._settings.kafka_bootstrap_servers:
+            raise EmbeddingNotQueued("no broker: KAFKA_BOOTSTRAP_SERVERS is empty")
         try:
             if self._producer is None:
                 self._producer = KafkaProducer(**_producer_options(self._settings))

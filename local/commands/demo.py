@@ -38,7 +38,6 @@ def demo(data_dir: Path) -> None:
         execution = run_and_tell(info, inputs, output)
         if execution.status != "SUCCEEDED" or execution.output is None:
             output.fail(f"{execution.error}: {execution.cause}")
-            return
         tell_result(execution, [], output)
         _tell_summaries(info, inputs, output)
         _tell_what_next(inputs, output)

@@ -33,3 +33,30 @@ def load(files: tuple[Path, ...], shift: bool, data_dir: Path, output: Output) -
     ):
         report = load_events(client, info.clickhouse_events_table, files, shift_to=now)
     tell_load(report, output)
+
+
+def tell_load(report: LoadReport, output: Output) -> None:
+    """Tell what was loaded, and each line that was not, by file and number."""
+    teams = ", ".join(map(str, report.teams)) or "no team"
+    output.say(f"Loaded {report.loaded} events of {report.traces} traces of {teams} from {len(report.files)} file(s)")
+    if report.first and report.last:
+        output.say(f"Times: {format_rfc3339(report.first)} to {format_rfc3339(report.last)}")
+    if report.without_trace_id:
+        output.say(f"{report.without_trace_id} AI event(s) name no trace: loaded, never summarized")
+    for line in report.rejected[:_SHOWN_REJECTS]:
+        output.say(f"rejected {line.path}:{line.number}: {line.reason}")
+    if report.rejected_count:
+        output.say(f"{report.rejected_count} line(s) rejected")
+    output.result(
+        {
+            "files": [str(path) for path in report.files],
+            "loaded": report.loaded,
+            "rejected_count": report.rejected_count,
+            "rejected": [{"file": str(r.path), "line": r.number, "reason": r.reason} for r in report.rejected],
+            "without_trace_id": report.without_trace_id,
+            "teams": list(report.teams),
+            "traces": report.traces,
+            "first": report.first and format_rfc3339(report.first),
+            "last": report.last and format_rfc3339(report.last),
+        }
+    )

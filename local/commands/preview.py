@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from adapters.clickhouse import ClickHouseTraceStore
+from adapters.clickhouse import ClickHouseConnection, ClickHouseTraceStore
 from local.output import Output, data_dir_option, json_option, stack_options
 from local.queries import window_of_trace
 from local.session import running_or_own_stack
@@ -27,8 +27,10 @@ def preview(trace_id: str, team: int, data_dir: Path, output: Output) -> None:
         window = window_of_trace(info, team, trace_id)
         if window is None:
             output.fail(f"team {team} has no trace {trace_id!r}")
-        store = ClickHouseTraceStore(info.clickhouse(), info.clickhouse_database)
+        store = ClickHouseTraceStore(ClickHouseConnection(info.clickhouse), info.clickhouse_database)
         extent = store.extent(team, trace_id, window)
+        if extent is None:
+            output.fail(f"team {team} has no events of trace {trace_id!r} within a day of its first")
         rendered = render_trace(trace_id, store.events(team, trace_id, extent))
     output.say(rendered.text)
     output.result({"trace_id": trace_id, "team_id": team, "characters": len(rendered.text), "text": rendered.text})

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench NAME [--json]`. Figures in the docs come from here."""

@@ -1,0 +1,223 @@
+"""The command line as a user meets it: own processes, real ports, one JSON document with --json."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOUR = ["--window-start", "2025-01-15T14:00:00Z", "--window-end", "2025-01-15T15:00:00Z"]
+GATEWAY = ROOT / "samples" / "events-team3-gateway.jsonl.gz"
+FRAMEWORKS = ROOT / "samples" / "events-team5-frameworks.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`python -m local` on a data directory, with a stack that runs."""
+
+    data_dir: Path
+    up: subprocess.Popen[str]
+    info: dict[str, Any]
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return local(*arguments, "--data-dir", str(self.data_dir))
+
+    def json(self, *arguments: str) -> Any:
+        """The one JSON document that the command prints."""
+        told = self(*arguments, "--json")
+        assert told.returncode == 0, told.stdout + told.stderr
+        return json.loads(told.stdout)
+
+
+def local(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=ROOT,
+        env=_environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    return {**kept, "PYTHONPATH": f"{ROOT / 'lambdas'}:{ROOT}"}
+
+
+def children_of(session: int) -> list[str]:
+    """Processes that name the stack's data directory or were started by it."""
+    told = subprocess.run(["ps", "-eo", "pid,ppid,args"], check=True, capture_output=True, text=True)
+    return [line for line in told.stdout.splitlines() if line.split()[1] == str(session)]
+
+
+@pytest.fixture(scope="module")
+def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    data_dir = tmp_path_factory.mktemp("data")
+    command = [sys.executable, "-m", "local", "up", "--json", "--data-dir", str(data_dir), "--workers", "4"]
+    up = subprocess.Popen(
+        command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert up.stdout is not None
+    line = up.stdout.readline()
+    assert line, "the stack did not start"
+    yield CommandLine(data_dir, up, json.loads(line))
+    if up.poll() is None:
+        up.send_signal(signal.SIGINT)
+        up.wait(30)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for command in ("up", "load", "run", "teams", "summaries", "preview", "schedule", "doctor", "demo"):
+        told = local(command, "--help")
+        assert told.returncode == 0
+        assert "Example:" in told.stdout, command
+    assert "Example:" in local("schema", "apply", "--help").stdout
+
+
+def test_the_stack_tells_endpoints_that_answer(command_line: CommandLine) -> None:
+    for port in (
+        command_line.info["clickhouse_port"],
+        int(command_line.info["aws_endpoint_url"].rpartition(":")[2]),
+        int(command_line.info["kafka_bootstrap_servers"].rpartition(":")[2]),
+    ):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+def test_load_run_and_read(command_line: CommandLine) -> None:
+    loaded = command_line.json("load", str(FRAMEWORKS), str(GATEWAY))
+    assert loaded["rejected_count"] == 0
+    assert loaded["teams"] == [3, 5]
+    ran = command_line.json("run", "--team", "3", "--max-traces", "5", *HOUR)
+    assert ran["status"] == "SUCCEEDED"
+    assert ran["result"]["metrics"]["summaries_generated"] == 5
+    rows = command_line.json("summaries", "--team", "3")
+    assert len(rows) == 5
+    assert all(row["title"] for row in rows)
+    text = command_line.json("preview", rows[0]["trace_id"], "--team", "3")
+    assert text["characters"] == rows[0]["text_repr_length"]
+    told = command_line("run", "--team", "3", "--max-traces", "5", *HOUR)
+    assert "5 generated (5 reused)" in told.stdout
+    readable = command_line("summaries", "--team", "3", "--limit", "1").stdout
+    assert rows[-1]["trace_id"] in readable
+
+
+def test_the_coordinator_goes_over_the_allowlist(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS), str(GATEWAY))
+    assert command_line.json("teams", "--set", "3,5") == {"team_ids": [3, 5]}
+    assert command_line.json("teams") == {"team_ids": [3, 5]}
+    ran = command_line.json("run", "--max-traces", "3", "--mode", "minimal", *HOUR)
+    assert ran["result"]["teams_failed"] == 0
+    assert ran["result"]["total_summaries"] == ran["result"]["total_traces"] == 4
+
+
+def test_an_empty_window_names_the_nearest_hours_with_data(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS), str(GATEWAY))
+    empty = ["--window-start", "2025-01-16T03:00:00Z", "--window-end", "2025-01-16T04:00:00Z"]
+    ran = command_line.json("run", "--team", "3", *empty)
+    assert ran["result"]["metrics"]["traces_queried"] == 0
+    assert ran["nearest_hours"][-1]["hour"] == "2025-01-15T23:00:00Z"
+    told = command_line("run", "--team", "3")
+    assert "The window holds no trace. Nearest hours that do: 2025-01-15T" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--team", "0"], "InvalidInput: team_id: 0 is not allowed; allowed is an integer from 1 to"),
+        (
+            ["run", "--team", "3", "--batch-size", "41"],
+            "batch_size: 41 is not allowed; allowed is an integer from 1 to 40",
+        ),
+        (["run", "--window-start", "2025-01-15T14:00:00Z"], "window_end: required when window_start is given"),
+        (
+            ["run", "--team", "3", "--window-start", "2025-01-15T14:00:00Z", "--window-end", "2999-01-01T00:00:00Z"],
+            "future",
+        ),
+        (["teams", "--set", "1,x"], "InvalidAllowlist: team allowlist: not JSON"),
+        (["preview", "no-such-trace", "--team", "3"], "team 3 has no trace 'no-such-trace'"),
+        (["up"], "a stack runs on this folder already"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(command_line: CommandLine, arguments: list[str], message: str) -> None:
+    told = command_line(*arguments)
+    assert told.returncode == 1
+    assert message in told.stderr
+    assert "Traceback" not in told.stderr
+    document = json.loads(command_line(*arguments, "--json").stdout)
+    assert message in document["error"]
+
+
+def test_broken_lines_are_told_by_number(command_line: CommandLine, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    sound = json.loads(_first_line_of(FRAMEWORKS))
+    events.write_text(
+        "\n".join(["not JSON", json.dumps({**sound, "team_id": True}), json.dumps({**sound, "team_id": 9})])
+    )
+    told = command_line("load", str(events))
+    assert told.returncode == 0
+    assert f"rejected {events}:1: " in told.stdout
+    assert f"rejected {events}:2: team_id" in told.stdout
+    assert "Loaded 1 events" in told.stdout
+
+
+def _first_line_of(path: Path) -> str:
+    told = subprocess.run(["gzip", "-dc", str(path)], check=True, capture_output=True, text=True)
+    return told.stdout.splitlines()[0]
+
+
+def test_load_now_shifts_the_last_event_to_15_minutes_ago(command_line: CommandLine, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    sound = json.loads(_first_line_of(FRAMEWORKS))
+    events.write_text(json.dumps({**sound, "team_id": 77}))
+    command_line.json("load", "--now", str(events))
+    ran = command_line.json("run", "--team", "77")
+    assert ran["result"]["metrics"]["summaries_generated"] == 1
+
+
+def test_the_schedule_fires_the_rule_s_own_expression(command_line: CommandLine) -> None:
+    shown = command_line.json("schedule", "--show")
+    [rule] = shown["rules"]
+    assert rule["expression"] == "cron(0 * * * ? *)"
+    assert all(moment.endswith(":00:00Z") for moment in rule["next"])
+    fired = command_line.json("schedule", "--due-now", "--count", "1")
+    [started] = fired["started"]
+    assert started["time"].endswith(":00:00Z")
+    assert "execution" in started
+
+
+def test_the_doctor_finds_nothing_missing(command_line: CommandLine) -> None:
+    document = command_line.json("doctor")
+    assert document["ok"], [check for check in document["checks"] if check["found"] is None]
+
+
+def test_ctrl_c_leaves_no_child_and_keeps_the_data(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS))
+    command_line.json("run", "--team", "5", "--max-traces", "1", *HOUR)
+    command_line.json("teams", "--set", "5")
+    before = command_line.json("summaries", "--team", "5")
+    children = children_of(command_line.up.pid)
+    assert children
+    command_line.up.send_signal(signal.SIGINT)
+    assert command_line.up.wait(30) == 0
+    time.sleep(0.2)
+    alive = {line.split()[0] for line in _all_processes()}
+    assert not [line for line in children if line.split()[0] in alive]
+    # The next command starts a stack of its own on the same data.
+    assert command_line.json("summaries", "--team", "5") == before
+    assert command_line.json("teams") == {"team_ids": [5]}
+
+
+def _all_processes() -> list[str]:
+    told = subprocess.run(["ps", "-eo", "pid,args"], check=True, capture_output=True, text=True)
+    return [line for line in told.stdout.splitlines() if "<defunct>" not in line]
