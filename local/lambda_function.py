@@ -11,6 +11,8 @@ __all__ = ["ACCOUNT_ID", "REGION", "FunctionSpec", "InvocationResult"]
 ACCOUNT_ID = "123456789012"  # moto's default account
 REGION = "us-east-1"
 _MAX_TIMEOUT_SECONDS = 900
+_MIN_MEMORY_MB = 128
+_MAX_MEMORY_MB = 10_240
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class FunctionSpec:
         handler: `module.function`, the module's path relative to the task root.
         task_root: folder with the function's unpacked bundle.
         timeout_seconds: of one invocation, up to 900.
-        memory_mb: told to the function, not enforced.
+        memory_mb: 128 to 10,240; told to the function, not enforced.
         environment: its own variables; nothing of this process's environment reaches it but PATH.
 
     Raises:
@@ -47,6 +49,10 @@ class FunctionSpec:
             raise ValueError(
                 f"timeout_seconds: expected more than 0 and at most {_MAX_TIMEOUT_SECONDS} for {self.name},"
                 f" got {self.timeout_seconds}"
+            )
+        if not _MIN_MEMORY_MB <= self.memory_mb <= _MAX_MEMORY_MB:
+            raise ValueError(
+                f"memory_mb: expected {_MIN_MEMORY_MB} to {_MAX_MEMORY_MB} for {self.name}, got {self.memory_mb}"
             )
 
     @property

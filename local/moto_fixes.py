@@ -1,8 +1,8 @@
 """What moto 5.2.5's Step Functions interpreter lacks, compared with AWS.
 
 Moto's interpreter is a copy of LocalStack's, with parts cut out. Each function here replaces one private part of it and
-says which symptom that removes; `tests/local_engines` has a test for each that fails without it. Another version of moto
-may need others: its version is pinned.
+says which symptom that removes; `tests/local_engines` has a test for each, which fails without it. Another version of
+moto may need others: its version is pinned.
 """
 
 from __future__ import annotations
