@@ -44,7 +44,7 @@ def tell_load(report: LoadReport, output: Output) -> None:
     if report.without_trace_id:
         output.say(f"{report.without_trace_id} AI event(s) name no trace: loaded, never summarized")
     for line in report.rejected[:_SHOWN_REJECTS]:
-        output.say(f"rejected {line.path}:{line.number}: {line.reason}")
+        output.say(f"rejected {line.file}:{line.line}: {line.reason}")
     if report.rejected_count:
         output.say(f"{report.rejected_count} line(s) rejected")
     output.result(
@@ -52,7 +52,7 @@ def tell_load(report: LoadReport, output: Output) -> None:
             "files": [str(path) for path in report.files],
             "loaded": report.loaded,
             "rejected_count": report.rejected_count,
-            "rejected": [{"file": str(r.path), "line": r.number, "reason": r.reason} for r in report.rejected],
+            "rejected": [{"file": str(r.file), "line": r.line, "reason": r.reason} for r in report.rejected],
             "without_trace_id": report.without_trace_id,
             "teams": list(report.teams),
             "traces": report.traces,
