@@ -24,6 +24,7 @@ from moto.stepfunctions.parser.api import (
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramRunning, ProgramStopped, ProgramTimedOut
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
@@ -34,6 +35,7 @@ from local.patching import replace
 __all__ = [
     "abort",
     "abort_all",
+    "describe_ended_executions",
     "end_timed_out_executions",
     "find_execution",
     "format_start_time",
@@ -127,7 +129,7 @@ def keep_stopped_executions_stopped() -> None:
 
 
 def end_timed_out_executions() -> None:
-    """The history of a timed-out execution goes on until its current step ends; its `stopDate` is never told."""
+    """The history of a timed-out execution goes on until its current step ends."""
 
     def make_reflect(original: Callable[..., None]) -> Callable[..., None]:
         def reflect(communication: Any) -> None:
@@ -143,12 +145,20 @@ def end_timed_out_executions() -> None:
 
         return reflect
 
+    replace(BaseExecutionWorkerCommunication, "_reflect_execution_status", make_reflect)
+
+
+def describe_ended_executions() -> None:
+    """A timed-out execution has no `stopDate`; an output that is a JSON string or null is not written as JSON."""
+
     def make_describe(original: Callable[..., Any]) -> Callable[..., Any]:
         def describe_execution(response: Any) -> ActionResult:
             result: Any = original(response).result
             execution = response.stepfunction_backend.describe_execution(result["executionArn"])
             if execution.stop_date is not None:
                 result["stopDate"] = execution.stop_date
+            if execution.exec_status is ExecutionStatus.SUCCEEDED:
+                result["output"] = to_json_str(execution.output)
             return ActionResult(result)
 
         return describe_execution
@@ -164,7 +174,6 @@ def end_timed_out_executions() -> None:
 
         return list_executions
 
-    replace(BaseExecutionWorkerCommunication, "_reflect_execution_status", make_reflect)
     replace(StepFunctionResponse, "describe_execution", make_describe)
     replace(StepFunctionResponse, "list_executions", make_list)
 

@@ -7,6 +7,7 @@ moto may need others: its version is pinned.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import sys
 import time
@@ -76,12 +77,14 @@ def install(clients: Callable[[str], Any], backoff_scale: float) -> None:
         count_retries_once,
         watch_child_executions,
         stop_child_executions,
+        retry_child_executions,
         reuse_parsed_definitions,
         reuse_parsed_paths,
         skip_component_logs,
         moto_executions.name_and_check_executions,
         moto_executions.keep_stopped_executions_stopped,
         moto_executions.end_timed_out_executions,
+        moto_executions.describe_ended_executions,
         moto_executions.page_execution_histories,
         moto_executions.format_start_time,
     ):
@@ -107,7 +110,10 @@ def scale_backoff(scale: float) -> None:
 
 
 def convert_parameter_names() -> None:
-    """`states:startExecution` and every integration whose API has camelCase names fail: KeyError 'StateMachineArn'."""
+    """`states:startExecution` and every integration whose API has camelCase names fail: KeyError 'StateMachineArn'.
+
+    Times in a response stay Python objects, which `describe_execution` cannot write; AWS: milliseconds since 1970.
+    """
 
     def operation(task: Any, service: str | None, action: str | None) -> Any:
         return _operation(task._get_boto_service_name(service), task._get_boto_service_action(action))
@@ -121,6 +127,7 @@ def convert_parameter_names() -> None:
         shape = operation(task, boto_service_name, service_action_name).output_shape
         if shape is not None:
             task._from_boto_response(response, shape)
+            _convert_times(response)
 
     replace(StateTaskService, "_normalise_parameters", lambda _original: to_api)
     replace(StateTaskService, "_normalise_response", lambda _original: from_api)
@@ -270,6 +277,21 @@ def stop_child_executions() -> None:
     replace(StateTaskServiceCallback, "_eval_integration_pattern", make)
 
 
+def retry_child_executions() -> None:
+    """Each attempt of a `startExecution.sync:2` after the first fails at once, with States.Timeout.
+
+    Its first attempt used up the state's task token, on which moto also waits, though `.sync:2` takes none.
+    """
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def evaluate(task: Any, **arguments: Any) -> Any:
+            return original(task, **{**arguments, "callback_endpoint": None})
+
+        return evaluate
+
+    replace(StateTaskServiceCallback, "_eval_sync", make)
+
+
 def reuse_parsed_definitions() -> None:
     """Each start of an execution parses its definition, which takes 0.1 s and more."""
     replace(
@@ -289,6 +311,18 @@ def skip_component_logs() -> None:
     """Each failure formats all of its component for the log, for a large Map tens of milliseconds of nothing read."""
     for name in ("_log_failure_event_exception", "_log_exception"):
         replace(EvalComponent, name, lambda _original: lambda *_args, **_kwargs: None)
+
+
+def _convert_times(response: Any) -> None:
+    if isinstance(response, dict):
+        for key, value in response.items():
+            if isinstance(value, datetime.datetime):
+                response[key] = round(value.timestamp() * 1000)
+            else:
+                _convert_times(value)
+    elif isinstance(response, list):
+        for item in response:
+            _convert_times(item)
 
 
 @functools.cache

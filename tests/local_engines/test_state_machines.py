@@ -1,0 +1,457 @@
+"""State machines behave as in AWS. Each fix of `moto_fixes` and `moto_executions` has a test here that needs it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from moto.stepfunctions.parser import utils as parser_utils
+from moto.stepfunctions.parser.asl.component import eval_component
+from moto.stepfunctions.parser.asl.component.common.retry.interval_seconds_decl import IntervalSecondsDecl
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
+
+from local import moto_fixes
+from local.aws import LocalAws
+from local.lambda_runtime import LambdaRuntime
+from tests.local_engines.machines import CAUGHT, PASS, Machines, catch, for_each, invoke, machine, run_child
+
+BACKOFF_SCALE = 0.05
+
+
+@pytest.fixture(scope="module")
+def machines(toy_runtime: LambdaRuntime) -> Iterator[Machines]:
+    with LocalAws(backoff_scale=BACKOFF_SCALE) as aws:
+        aws.register_functions(toy_runtime)
+        yield Machines(aws)
+
+
+def retry(*errors: str, attempts: int = 3, **fields: Any) -> list[dict[str, Any]]:
+    return [{"ErrorEquals": list(errors), "IntervalSeconds": 1, "MaxAttempts": attempts - 1, **fields}]
+
+
+# Children
+
+
+def test_a_parent_gets_its_childs_output(machines: Machines) -> None:
+    child = machines.create(machine(Echo=invoke("echo")))
+    output = machines.run(machine(Child=run_child(child)), {"team": 1})
+    assert output["Output"] == {"team": 1}
+    assert output["Status"] == "SUCCEEDED"
+    assert output["ExecutionArn"].startswith("arn:aws:states:us-east-1:123456789012:execution:")
+
+
+def test_a_failed_child_is_states_task_failed_with_the_childs_description(machines: Machines) -> None:
+    child = machines.create(machine(Fail=invoke("fail")))
+    caught = machines.run(machine(Child=run_child(child, Catch=catch("States.TaskFailed")), Caught=CAUGHT), {"team": 1})
+    assert caught["Error"] == "States.TaskFailed"
+    cause = json.loads(caught["Cause"])
+    assert (cause["Status"], cause["Error"], cause["Input"]) == ("FAILED", "BadTrace", {"team": 1})
+    assert json.loads(cause["Cause"])["errorMessage"] == "cannot read {'team': 1}"
+
+
+def test_a_child_that_times_out_is_states_task_failed_too(machines: Machines) -> None:
+    child = machines.create({**machine(Wait={"Type": "Wait", "Seconds": 30, "End": True}), "TimeoutSeconds": 1})
+    caught = machines.run(machine(Child=run_child(child, Catch=catch("States.TaskFailed")), Caught=CAUGHT))
+    cause = json.loads(caught["Cause"])
+    assert caught["Error"] == "States.TaskFailed"
+    assert cause["Status"] == "TIMED_OUT"
+    assert "Error" not in cause
+
+
+def test_a_parent_that_waits_too_long_gets_states_timeout_and_stops_its_child(machines: Machines) -> None:
+    child = machines.create(machine(Wait={"Type": "Wait", "Seconds": 30, "End": True}))
+    parent = machine(Child=run_child(child, TimeoutSeconds=1, Catch=catch("States.Timeout")), Caught=CAUGHT)
+    assert machines.run(parent)["Error"] == "States.Timeout"
+    [execution] = machines.client.list_executions(stateMachineArn=child)["executions"]
+    assert machines.wait(execution["executionArn"])["status"] == "ABORTED"
+
+
+def test_the_end_of_a_child_is_noticed_at_once(machines: Machines) -> None:
+    child = machines.create(machine(Wait={"Type": "Wait", "Seconds": 1, "End": True}))
+    parent = machine(Children=for_each(run_child(child, "States.UUID()"), MaxConcurrency=1))
+    execution = machines.start(parent, {"items": [1, 2, 3]})
+    machines.wait(execution)
+    times = {"TaskSubmitted": [], "TaskSucceeded": []}  # type: dict[str, list[float]]
+    for event in machines.history(execution):
+        if event["type"] in times:
+            times[event["type"]].append(event["timestamp"].timestamp())
+    waits = [ended - started for started, ended in zip(*times.values(), strict=True)]
+    assert len(waits) == 3
+    assert 1 <= min(waits) < 1.4
+
+
+def test_a_child_that_cannot_start_is_named(machines: Machines) -> None:
+    child = machines.create(machine(Pass=PASS))
+    assert machines.fail(machine(Child=run_child(child, "States.Format('a b')")))["error"] == (
+        "StepFunctions.InvalidNameException"
+    )
+    machines.run(machine(Child=run_child(child, "States.Format('once')")))
+    assert machines.fail(machine(Child=run_child(child, "States.Format('once')")))["error"] == (
+        "StepFunctions.ExecutionAlreadyExistsException"
+    )
+
+
+# Context
+
+
+def test_the_attempt_is_known_to_the_task(machines: Machines, tmp_path: Path) -> None:
+    payload = {
+        "attempt.$": "States.Format('try-{}', $$.State.RetryCount)",
+        "path": str(tmp_path / "log"),
+        "failures": 1,
+    }
+    machines.run(machine(Try=invoke("fail_first", payload, Retry=retry("TransientError"))))
+    attempts = [json.loads(line)["attempt"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert attempts == ["try-0", "try-1"]
+
+
+def test_each_attempt_of_a_child_has_a_name_of_its_own(machines: Machines, tmp_path: Path) -> None:
+    child = machines.create(machine(Try=invoke("fail_first")))
+    name = "States.Format('team-{}-{}', $$.Execution.Name, $$.State.RetryCount)"
+    parent = machine(Child=run_child(child, name, Retry=retry("States.TaskFailed")))
+    output = machines.run(parent, {"path": str(tmp_path / "log"), "failures": 1})
+    assert output["Output"] == 2
+    assert output["Name"].endswith("-1")
+
+
+def test_the_item_is_known_within_an_iteration(machines: Machines) -> None:
+    each = {
+        "Type": "Pass",
+        "Parameters": {"index.$": "$$.Map.Item.Index", "item.$": "$$.Map.Item.Value.id"},
+        "End": True,
+    }
+    assert machines.run(machine(Each=for_each(each)), {"items": [{"id": "a"}, {"id": "b"}]}) == [
+        {"index": 0, "item": "a"},
+        {"index": 1, "item": "b"},
+    ]
+
+
+def test_the_start_time_is_an_rfc_3339_time_in_milliseconds(machines: Machines) -> None:
+    state = {
+        "Type": "Pass",
+        "Parameters": {
+            "plain.$": "$$.Execution.StartTime",
+            "formatted.$": "States.Format('{}', $$.Execution.StartTime)",
+        },
+        "End": True,
+    }
+    seen = machines.run(machine(Time=state))
+    assert seen["plain"] == seen["formatted"]
+    assert time.strptime(seen["plain"], "%Y-%m-%dT%H:%M:%S." + seen["plain"][20:23] + "Z")
+
+
+# Errors
+
+
+def test_an_errors_type_is_its_name(machines: Machines) -> None:
+    failed = machines.fail(machine(Fail=invoke("fail")))
+    assert (failed["status"], failed["error"]) == ("FAILED", "BadTrace")
+
+
+def test_an_unknown_function_is_named(machines: Machines) -> None:
+    failed = machines.fail(machine(Unknown=invoke("no_such_function")))
+    assert failed["error"] == "Lambda.ResourceNotFoundException"
+    assert "Function not found: arn:aws:lambda:us-east-1:123456789012:function:no_such_function" in failed["cause"]
+
+
+def test_a_timeout_within_an_iteration_is_caught_by_the_map(machines: Machines) -> None:
+    each = invoke("sleep", {"seconds": 3}, TimeoutSeconds=1)
+    definition = machine(Map=for_each(each, Catch=catch("States.TaskFailed", "States.Timeout")), Caught=CAUGHT)
+    assert machines.run(definition, {"items": [1]})["Error"] == "States.Timeout"
+
+
+def test_an_iteration_that_fails_fails_the_map(machines: Machines) -> None:
+    definition = machine(Map=for_each(invoke("fail"), Catch=catch("BadTrace")), Caught=CAUGHT)
+    assert machines.run(definition, {"items": [1, 2, 3]})["Error"] == "BadTrace"
+
+
+def test_states_all_does_not_catch_an_answer_above_256_kib(machines: Machines) -> None:
+    def answer(size: int) -> dict[str, Any]:
+        task = invoke("answer_bytes", {"bytes": size}, Retry=retry("States.ALL"), Catch=catch("States.ALL"))
+        return machine(Answer=task, Caught=CAUGHT)
+
+    assert len(machines.run(answer(200 * 1024))) == 200 * 1024 - 2
+    execution = machines.start(answer(256 * 1024 + 1))
+    failed = machines.wait(execution)
+    assert (failed["status"], failed["error"]) == ("FAILED", "States.DataLimitExceeded")
+    assert [event["type"] for event in machines.history(execution)].count("TaskScheduled") == 1
+
+
+def test_a_map_whose_results_are_above_256_kib_fails(machines: Machines) -> None:
+    definition = machine(
+        Map=for_each(invoke("answer_bytes", {"bytes": 90_000}), Catch=catch("States.ALL")), Caught=CAUGHT
+    )
+    assert machines.fail(definition, {"items": [1, 2, 3]})["error"] == "States.DataLimitExceeded"
+
+
+def test_parameters_above_256_kib_fail(machines: Machines) -> None:
+    task = invoke("echo", {"a.$": "$.text", "b.$": "$.text"}, Catch=catch("States.ALL"))
+    failed = machines.fail(machine(Twice=task, Caught=CAUGHT), {"text": "x" * 150_000})
+    assert failed["error"] == "States.DataLimitExceeded"
+
+
+def test_states_all_does_not_catch_a_path_that_is_not_there(machines: Machines) -> None:
+    task = invoke("echo", {"a.$": "$.missing"}, Catch=catch("States.ALL"))
+    failed = machines.fail(machine(Missing=task, Caught=CAUGHT))
+    assert failed["error"] == "States.Runtime"
+    assert "$.missing" in failed["cause"]
+
+
+def test_states_all_catches_everything_else(machines: Machines) -> None:
+    for task in (invoke("fail"), invoke("no_such_function"), invoke("sleep", {"seconds": 3}, TimeoutSeconds=1)):
+        definition = machine(Task={**task, "Catch": catch("States.ALL")}, Caught=CAUGHT)
+        assert machines.run(definition)["Error"] in {"BadTrace", "Lambda.ResourceNotFoundException", "States.Timeout"}
+
+
+def test_failures_are_not_logged_in_kilobytes(machines: Machines, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, logger="moto.stepfunctions"):
+        machines.fail(machine(Fail=invoke("fail")))
+    assert [record for record in caplog.records if record.name.endswith("eval_component")] == []
+
+
+# Retries
+
+
+def test_waits_between_attempts_are_scaled(machines: Machines, tmp_path: Path) -> None:
+    policy = retry("TransientError", attempts=4, BackoffRate=2.0, JitterStrategy="NONE")  # 1 + 2 + 4 s
+    started = time.monotonic()
+    payload = {"path": str(tmp_path / "log"), "failures": 3}
+    assert machines.run(machine(Try=invoke("fail_first", payload, Retry=policy))) == 4
+    assert 7 * BACKOFF_SCALE <= time.monotonic() - started < 5
+
+
+def test_a_state_has_as_many_attempts_as_it_should(machines: Machines, tmp_path: Path) -> None:
+    payload = {"path": str(tmp_path / "log"), "failures": 100}
+    failed = machines.fail(machine(Try=invoke("fail_first", payload, Retry=retry("TransientError", attempts=3))))
+    assert failed["error"] == "TransientError"
+    assert len((tmp_path / "log").read_text().splitlines()) == 3
+
+
+def test_each_iteration_has_its_own_attempts(machines: Machines) -> None:
+    each = invoke("fail", Retry=retry("BadTrace", attempts=2), Catch=catch("States.ALL"))
+    processor = {"ProcessorConfig": {"Mode": "INLINE"}, **machine(Each=each, Caught=CAUGHT)}
+    definition = machine(Map={**for_each(PASS), "ItemProcessor": processor, "MaxConcurrency": 20})
+    execution = machines.start(definition, {"items": list(range(60))})
+    assert machines.wait(execution)["status"] == "SUCCEEDED"
+    types = [event["type"] for event in machines.history(execution)]
+    assert types.count("TaskScheduled") == 120
+
+
+def test_a_component_has_one_key_however_many_ask_at_once(monkeypatch: pytest.MonkeyPatch, machines: Machines) -> None:
+    del machines  # it has installed the fixes
+    keys = iter(range(100))
+
+    def slow_uid() -> str:
+        time.sleep(0.05)
+        return str(next(keys))
+
+    monkeypatch.setattr(eval_component, "long_uid", slow_uid)
+    monkeypatch.setattr(moto_fixes, "long_uid", slow_uid)
+    component = IntervalSecondsDecl()
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lambda _: component.heap_key, range(4)))) == 1
+
+
+# Size
+
+
+def test_a_map_runs_forty_iterations_at_once(machines: Machines) -> None:
+    wait = {"Type": "Wait", "Seconds": 1, "End": True}
+    execution = machines.start(machine(Map=for_each(wait)), {"items": list(range(60))})
+    machines.wait(execution)
+    running = most = 0
+    for event in machines.history(execution):
+        running += {"MapIterationStarted": 1, "MapIterationSucceeded": -1}.get(event["type"], 0)
+        most = max(most, running)
+    assert most == 40
+
+
+def test_the_concurrency_can_come_from_the_input(machines: Machines) -> None:
+    each = invoke("sleep", {"seconds": 0.05})
+    definition = machine(Map=for_each(each, MaxConcurrencyPath="$.batch_size"))
+    execution = machines.start(definition, {"items": list(range(9)), "batch_size": 3})
+    machines.wait(execution)
+    running = most = 0
+    for event in machines.history(execution):
+        running += {"TaskStarted": 1, "TaskSucceeded": -1}.get(event["type"], 0)
+        most = max(most, running)
+    assert most == 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 40])
+def test_a_map_of_a_thousand_items_keeps_their_order(machines: Machines, concurrency: int) -> None:
+    definition = machine(Map=for_each(PASS, MaxConcurrency=concurrency))
+    assert machines.run(definition, {"items": list(range(1000))}) == list(range(1000))
+
+
+def test_a_map_of_nothing_gives_nothing(machines: Machines) -> None:
+    assert machines.run(machine(Map=for_each(PASS, MaxConcurrency=5)), {"items": []}) == []
+
+
+def test_five_machines_run_side_by_side(machines: Machines) -> None:
+    child = machines.create(machine(Map=for_each(invoke("echo"), MaxConcurrency=5)))
+    name = "States.Format('{}-{}', $$.Execution.Name, $.team)"
+    parent = machine(Teams=for_each(run_child(child, name, OutputPath="$.Output"), MaxConcurrency=5))
+    teams = [{"team": team, "items": [{"team": team, "trace": trace} for trace in range(30)]} for team in range(5)]
+    assert machines.run(parent, {"items": teams}) == [team["items"] for team in teams]
+
+
+def test_a_definition_is_parsed_once(machines: Machines) -> None:
+    definition = json.dumps(machine(Pass=PASS))
+    parsed = AmazonStateLanguageParser.parse(definition)[0]
+    assert AmazonStateLanguageParser.parse(definition)[0] is parsed
+    parse_path = vars(json_path)["parse"]
+    assert parse_path("$.a.b") is parse_path("$.a.b")
+    # What was parsed before does not stand in for a definition that was changed.
+    arn = machines.create(machine(Pass={**PASS, "Result": 1}))
+    assert machines.run(arn) == 1
+    machines.client.update_state_machine(
+        stateMachineArn=arn, definition=json.dumps(machine(Pass={**PASS, "Result": 2}))
+    )
+    assert machines.run(arn) == 2
+
+
+# Executions
+
+
+def test_unnamed_executions_have_names(machines: Machines) -> None:
+    arn = machines.create(machine(Pass=PASS))
+    executions = [machines.start(arn) for _ in range(3)]
+    assert len(set(executions)) == 3
+    for execution in executions:
+        machines.wait(execution)
+    listed = machines.client.list_executions(stateMachineArn=arn)["executions"]
+    assert {item["executionArn"] for item in listed} == set(executions)
+    assert all(item["name"] == item["executionArn"].rsplit(":", 1)[1] for item in listed)
+    assert all("stopDate" in item for item in listed)
+
+
+@pytest.mark.parametrize("name", ["x" * 81, "a b", "2025-01-15T12:00:00Z", "a/b", "a*", "é\u0007"])
+def test_a_name_that_aws_refuses_is_refused(machines: Machines, name: str) -> None:
+    arn = machines.create(machine(Pass=PASS))
+    with pytest.raises(ClientError, match="InvalidName"):
+        machines.client.start_execution(stateMachineArn=arn, name=name)
+    assert machines.client.list_executions(stateMachineArn=arn)["executions"] == []
+
+
+def test_a_name_is_used_once(machines: Machines) -> None:
+    arn = machines.create(machine(Wait={"Type": "Wait", "Seconds": 1, "End": True}))
+    arguments = {"stateMachineArn": arn, "name": "x" * 80, "input": "{}"}
+    with ThreadPoolExecutor(8) as threads:
+        started = list(threads.map(lambda _: machines.client.start_execution(**arguments)["executionArn"], range(8)))
+    assert len(set(started)) == 1  # the same name and input, while it runs: the same execution
+    assert len(machines.client.list_executions(stateMachineArn=arn)["executions"]) == 1
+    machines.wait(started[0])
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        machines.client.start_execution(**arguments)
+
+
+def test_an_input_above_256_kib_is_refused(machines: Machines) -> None:
+    arn = machines.create(machine(Pass={**PASS, "Result": 1}))
+    largest = json.dumps("x" * (262_144 - 2))
+    arguments = {"stateMachineArn": arn, "name": "largest"}
+    assert machines.client.start_execution(**arguments, input=largest)
+    with pytest.raises(ClientError, match="less than or equal to 262144"):
+        machines.client.start_execution(stateMachineArn=arn, name="larger", input=largest + " ")
+
+
+def test_a_stopped_execution_is_aborted_at_once_with_its_children(machines: Machines) -> None:
+    child = machines.create(machine(Sleep=invoke("sleep", {"seconds": 5})))
+    execution = machines.start(machine(Child=run_child(child)))
+    while not machines.client.list_executions(stateMachineArn=child)["executions"]:
+        time.sleep(0.02)
+    machines.client.stop_execution(executionArn=execution, error="Why", cause="because")
+    description = machines.client.describe_execution(executionArn=execution)
+    assert description["status"] == "ABORTED"
+    assert "stopDate" in description
+    assert "output" not in description
+    last = machines.history(execution)[-1]
+    assert last["type"] == "ExecutionAborted"
+    [child_execution] = machines.client.list_executions(stateMachineArn=child)["executions"]
+    assert machines.wait(child_execution["executionArn"], 3)["status"] == "ABORTED"
+    time.sleep(0.3)  # threads of the interpreter that still ran have noticed
+    assert machines.client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+    assert machines.history(execution)[-1] == last
+
+
+def test_an_execution_can_be_stopped_as_soon_as_it_has_started(machines: Machines) -> None:
+    arn = machines.create(machine(Wait={"Type": "Wait", "Seconds": 30, "End": True}))
+    for _ in range(5):
+        execution = machines.start(arn)
+        machines.client.stop_execution(executionArn=execution)
+        assert machines.client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+
+
+def test_stopping_what_has_ended_changes_nothing(machines: Machines) -> None:
+    execution = machines.start(machine(Pass=PASS))
+    machines.wait(execution)
+    machines.client.stop_execution(executionArn=execution)
+    assert machines.client.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
+
+
+def test_an_execution_that_times_out_has_ended(machines: Machines) -> None:
+    child = machines.create(machine(Wait={"Type": "Wait", "Seconds": 30, "End": True}))
+    execution = machines.start({**machine(Child=run_child(child)), "TimeoutSeconds": 1})
+    description = machines.wait(execution)
+    assert description["status"] == "TIMED_OUT"
+    assert "stopDate" in description
+    assert "error" not in description
+    assert machines.history(execution)[-1]["type"] == "ExecutionTimedOut"
+    [child_execution] = machines.client.list_executions(stateMachineArn=child)["executions"]
+    assert machines.wait(child_execution["executionArn"], 3)["status"] == "ABORTED"
+    [listed] = machines.client.list_executions(stateMachineArn=description["stateMachineArn"])["executions"]
+    assert "stopDate" in listed
+
+
+@pytest.mark.parametrize("output", ["text", None, 1, [], {"a": ["é", None]}])
+def test_an_output_is_json(machines: Machines, output: object) -> None:
+    assert machines.run(machine(Give={**PASS, "Result": output})) == output
+
+
+def test_a_history_is_read_in_pages(machines: Machines) -> None:
+    execution = machines.start(machine(Map=for_each(PASS)), {"items": list(range(60))})
+    machines.wait(execution)
+    events = machines.history(execution)
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert len(events) == 60 * 4 + 6  # started, entered, map started, (4 per item), map succeeded, exited, succeeded
+    first = machines.client.get_execution_history(executionArn=execution)
+    assert (len(first["events"]), first["nextToken"]) == (100, "100")
+    pages = machines.client.get_paginator("get_execution_history").paginate(
+        executionArn=execution, reverseOrder=True, PaginationConfig={"PageSize": 7}
+    )
+    backwards = [event["id"] for page in pages for event in page["events"]]
+    assert backwards == list(range(len(events), 0, -1))
+    everything = machines.client.get_execution_history(executionArn=execution, maxResults=1000)
+    assert everything["events"] == events
+    assert "nextToken" not in everything
+
+
+def test_executions_are_listed_in_pages(machines: Machines) -> None:
+    arn = machines.create(machine(Pass=PASS))
+    started = {machines.start(arn) for _ in range(12)}
+    pages = machines.client.get_paginator("list_executions").paginate(
+        stateMachineArn=arn, PaginationConfig={"PageSize": 5}
+    )
+    listed = [item["executionArn"] for page in pages for item in page["executions"]]
+    assert len(listed) == 12
+    assert set(listed) == started
+
+
+def test_ended_steps_leave_no_threads(machines: Machines) -> None:
+    arn = machines.create(machine(Map=for_each(PASS, MaxConcurrency=10)))
+    machines.run(arn, {"items": list(range(20))})
+    before = threading.active_count()
+    for _ in range(3):
+        machines.run(arn, {"items": list(range(20))})
+    assert threading.active_count() <= before + 3
+    machines.run(arn, {"items": []})
+    assert len(parser_utils.TMP_THREADS) < 20
