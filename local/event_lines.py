@@ -13,6 +13,7 @@ from typing import IO, Annotated, Any, Final, NoReturn, cast
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from trace_summarization.models import TeamId
 from trace_summarization.timestamps import parse_rfc3339
@@ -79,12 +80,22 @@ def read_events(paths: Sequence[Path], changes: Changes) -> Iterator[EventLine |
             yield RejectedLine(path, number + 1, f"the file is not readable from here on: {error}")
 
 
+class _NotAnEventError(ValueError):
+    """The line's fault, as it is told."""
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str) and not _encodable(value):
+        raise ValueError("holds half a surrogate pair, which UTF-8 cannot")
+    return value
+
+
 class _Event(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     uuid: Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
-    event: str = Field(min_length=1)
-    distinct_id: str
+    event: Annotated[str, Field(min_length=1), BeforeValidator(_storable)]
+    distinct_id: Annotated[str, BeforeValidator(_storable)]
     team_id: TeamId
     timestamp: Annotated[datetime, BeforeValidator(lambda value: _timestamp(value))]
     properties: dict[str, Any]
@@ -93,22 +104,22 @@ class _Event(BaseModel):
 def _event_or_rejection(path: Path, number: int, line: bytes, changes: Changes) -> EventLine | RejectedLine:
     try:
         return _event(line, changes)
-    except ValidationError as error:
-        return RejectedLine(path, number, "; ".join(map(_described, cast("list[dict[str, Any]]", error.errors()))))
-    except (ValueError, RecursionError) as error:
+    except _NotAnEventError as error:
         return RejectedLine(path, number, str(error))
+    except RecursionError:
+        return RejectedLine(path, number, "JSON that is nested too deeply")
 
 
 def _event(line: bytes, changes: Changes) -> EventLine:
     value = _json(line)
     if not isinstance(value, dict):
-        raise ValueError(f"not a JSON object: {_shown(value)}")  # noqa: TRY004 - told as the line's fault
+        raise _NotAnEventError(f"not a JSON object: {_shown(value)}")
     if changes.team_id is not None:
         value["team_id"] = changes.team_id
-    event = _Event.model_validate(value)
-    for name, text in (("event", event.event), ("distinct_id", event.distinct_id)):
-        if not _encodable(text):
-            raise ValueError(f"{name}: {_shown(text)} holds half a surrogate pair, which UTF-8 cannot")
+    try:
+        event = _Event.model_validate(value)
+    except ValidationError as error:
+        raise _NotAnEventError("; ".join(map(_described, error.errors()))) from error
     return EventLine(
         uuid=event.uuid,
         event=event.event,
@@ -122,24 +133,26 @@ def _event(line: bytes, changes: Changes) -> EventLine:
 
 def _json(line: bytes) -> Any:
     try:
-        return json.loads(line.decode(), parse_constant=_refuse_constant)
+        return json.loads(line.decode().rstrip(), parse_constant=_refuse_constant)
+    except _NotAnEventError:
+        raise
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: byte {error.start + 1} of the line") from error
+        raise _NotAnEventError(f"not UTF-8: byte {error.start + 1} of the line") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg}, column {error.colno}") from error
-    except RecursionError as error:
-        raise ValueError("JSON that is nested too deeply") from error
+        raise _NotAnEventError(f"not JSON: {error.msg}, column {error.colno}") from error
+    except ValueError as error:  # of int(), which Python limits
+        raise _NotAnEventError("JSON with an integer of thousands of digits") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON: {name} is no JSON value")
+    raise _NotAnEventError(f"not JSON: {name} is no JSON value")
 
 
 def _properties_text(properties: dict[str, Any]) -> str:
     try:
         text = json.dumps(properties, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError as error:
-        raise ValueError("properties: hold a number beyond what a double holds, such as 1e400") from error
+        raise _NotAnEventError("properties: hold a number beyond what a double holds, such as 1e400") from error
     # Half a surrogate pair is no UTF-8, but can stay the escape that it was.
     return text if _encodable(text) else json.dumps(properties, separators=(",", ":"))
 
@@ -168,7 +181,7 @@ def _shifted(moment: datetime, offset: timedelta) -> datetime:
     except OverflowError:
         shifted = None
     if shifted is None or not _EARLIEST <= shifted <= _LATEST:
-        raise ValueError(f"timestamp: {moment.isoformat()} would be shifted out of the years 1900 to 2299")
+        raise _NotAnEventError(f"timestamp: {moment.isoformat()} would be shifted out of the years 1900 to 2299")
     return shifted
 
 
@@ -180,9 +193,9 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _described(error: dict[str, Any]) -> str:
+def _described(error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     return f"{name}: missing" if error["type"] == "missing" else f"{name}: {_shown(error['input'])}: {message}"
 
 

@@ -36,8 +36,9 @@ _COLUMNS: Final = {
     "distinct_id": "String",
     "created_at": "DateTime64(6, 'UTC')",
 }
-# A file may hold more months than ClickHouse takes partitions in one insert by default.
-_INSERT_SETTINGS: Final = {"max_partitions_per_insert_block": 0}
+# The batches are large enough as they are. A file may hold more months than ClickHouse takes partitions in one insert
+# by default.
+_INSERT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
 
 
 @dataclass(frozen=True)

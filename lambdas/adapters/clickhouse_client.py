@@ -61,6 +61,12 @@ def connect(dsn: str) -> Client:
 
     Raises InvalidConfiguration when the DSN is malformed, and the `ClickHouse*` errors.
     """
+    secret, database, verify = dsn_secret(dsn)
+    return _connect_with(secret, database=database, verify=verify)
+
+
+def dsn_secret(dsn: str) -> tuple[ClickHouseSecret, str, bool]:
+    """Address and user that a DSN gives, its database (may be empty), and whether to verify the certificate."""
     parts = _split(dsn)
     arguments = dict(parse_qsl(parts.query, keep_blank_values=True))
     secure = _flag(arguments.pop("secure", "true" if parts.scheme == "https" else "false"), "secure")
@@ -74,7 +80,7 @@ def connect(dsn: str) -> Client:
         password=unquote(parts.password or ""),
         secure=secure,
     )
-    return _connect_with(secret, database=unquote(parts.path.strip("/")), verify=verify)
+    return secret, unquote(parts.path.strip("/")), verify
 
 
 def clickhouse_time(moment: datetime) -> str:

@@ -54,6 +54,7 @@ _NAMED_CODES: dict[type[TraceSummarizationError], dict[int, str]] = {
         36: "BAD_ARGUMENTS",
         46: "UNKNOWN_FUNCTION",
         47: "UNKNOWN_IDENTIFIER",
+        50: "UNKNOWN_TYPE",
         53: "TYPE_MISMATCH",
         60: "UNKNOWN_TABLE",
         62: "SYNTAX_ERROR",

@@ -82,7 +82,12 @@ def apply_files(client: Client, database: str, events_table: str, steps: list[Sc
         with typed_errors(f"applying the schema file {step.name}"):
             for statement in step.statements(database, events_table):
                 client.command(statement)
-            client.insert(f"{database}.schema_files", [(step.name, step.content_hash)], ["name", "content_hash"])
+            client.insert(
+                f"{database}.schema_files",
+                [(step.name, step.content_hash)],
+                column_names=["name", "content_hash"],
+                column_type_names=["String", "String"],
+            )
     return [step.name for step in pending]
 
 
