@@ -72,7 +72,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def _import_seconds(bundle: Path, module: str) -> float:
-    # -I and an empty environment: nothing of this machine's Python reaches it. -B: a bundle is read-only in AWS.
-    command = [str(_PYTHON), "-I", "-B", "-c", _PROGRAM, str(bundle), module]
+    # -I and an empty environment: nothing of this machine's own Python reaches it.
+    command = [str(_PYTHON), "-I", "-c", _PROGRAM, str(bundle), module]
     result = subprocess.run(command, env={}, check=True, capture_output=True, text=True)
     return float(result.stdout)

@@ -62,12 +62,15 @@ class Bundle:
 
 
 @contextmanager
-def staged_bundle(target: BundleTarget) -> Iterator[Bundle]:
-    """The bundle in a temporary directory. Raises subprocess.CalledProcessError when a wheel cannot be had."""
+def staged_bundle(target: BundleTarget, cache: Path = BUNDLES) -> Iterator[Bundle]:
+    """The bundle in a temporary directory; its dependencies are kept in `cache`.
+
+    Raises subprocess.CalledProcessError when a wheel cannot be had.
+    """
     interpreter = _interpreter(target.python_version)
     key = _dependencies_key(target, with_bytecode=interpreter is not None)
-    dependencies = cached_directory(BUNDLES, key, lambda directory: _install(target, interpreter, directory))
-    with tempfile.TemporaryDirectory(prefix=".staged-", dir=BUNDLES) as staged:
+    dependencies = cached_directory(cache, key, lambda directory: _install(target, interpreter, directory))
+    with tempfile.TemporaryDirectory(prefix=".staged-", dir=cache) as staged:
         path = Path(staged)
         # Hard links: nothing changes these files, and the CDK copies them once more into its own output.
         shutil.copytree(dependencies, path, copy_function=os.link, dirs_exist_ok=True)
@@ -92,8 +95,8 @@ def _dependencies_key(target: BundleTarget, with_bytecode: bool) -> str:
 def _install(target: BundleTarget, interpreter: str | None, directory: Path) -> None:
     subprocess.run(
         [
-            *(find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--python", sys.executable),
-            *("--only-binary", ":all:", "--require-hashes", "--link-mode", "copy"),
+            *(find_uv_bin(), "pip", "install", "--quiet", "--python", sys.executable),
+            *("--only-binary", ":all:", "--require-hashes", "--link-mode", "copy", "--no-compile-bytecode"),
             *target.uv_arguments(),
             *("--target", str(directory), "--requirement", str(REQUIREMENTS)),
         ],
@@ -140,8 +143,8 @@ def _interpreter_on_path(version: PythonVersion) -> str | None:
 
 def _interpreter_of_uv(version: PythonVersion) -> str | None:
     environment = {**os.environ, "UV_PYTHON_INSTALL_DIR": str(INTERPRETERS), "UV_HTTP_RETRIES": "0"}
-    find = [find_uv_bin(), "python", "find", "--quiet", "--no-config", "--managed-python", version]
-    install = [find_uv_bin(), "python", "install", "--quiet", "--no-config", "--no-bin", version]
+    find = [find_uv_bin(), "python", "find", "--quiet", "--managed-python", version]
+    install = [find_uv_bin(), "python", "install", "--quiet", "--no-bin", version]
     for command in (find, install, find):
         result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
         if result.returncode == 0 and command is find:
