@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import clickhouse_connect
 import pytest
@@ -334,3 +335,22 @@ def test_a_broken_connection_is_made_anew(clickhouse_url: str) -> None:
                 store.sample(1, HOUR, 10)
         assert len(opened) == 2
         connection.close()
+
+
+def test_saving_asks_for_the_servers_own_batching_and_to_wait_for_it(clickhouse_url: str) -> None:
+    """As sent: the local engine writes each insert at once, whatever it is asked for."""
+    sent: list[dict[str, list[str]]] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        sent.append(parse_qs(urlsplit(request.path).query))
+        request.send_response_only(200)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with answering(clickhouse_url, answer) as server:
+        connection = ClickHouseConnection(lambda: connect(server.url))
+        ClickHouseSummaryStore(connection, DATABASE, f"{DATABASE}.events").save(summary(at("14:00")))
+        connection.close()
+    (arguments,) = sent
+    assert (arguments["async_insert"], arguments["wait_for_async_insert"]) == (["1"], ["1"])
+    assert arguments["max_execution_time"] == ["60"]
