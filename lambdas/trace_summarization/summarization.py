@@ -15,6 +15,7 @@ from trace_summarization.prompts import SUMMARY_SIZES, system_prompt, user_promp
 from trace_summarization.safe_text import safe_text
 from trace_summarization.text_repr import TextRepr
 
+_QUOTES = tuple("\"'“”‘’")
 _CUT_OFF_TITLE_ENDS = " ,;:-–—"
 
 
@@ -94,7 +95,10 @@ def _item(value: object, place: str, line_count: int) -> SummaryItem:
 
 
 def _title(text: str) -> str:
-    words = safe_text(text, c.MAX_TITLE_LENGTH).strip("\"'“”‘’ .").split()
+    line = safe_text(text, c.MAX_TITLE_LENGTH).strip(" .")
+    if line[:1] in _QUOTES and line[-1:] in _QUOTES:
+        line = line[1:-1]
+    words = line.split()
     kept = " ".join(words[: c.MAX_TITLE_WORDS])
     return kept.rstrip(_CUT_OFF_TITLE_ENDS) if len(words) > c.MAX_TITLE_WORDS else kept
 

@@ -58,6 +58,7 @@ _SILENT_PROPERTIES = frozenset(
 )
 _INPUT_LABELS = {_GENERATION: ("user", ""), _EMBEDDING: ("input", "")}  # role of what names none, prefix
 _SMALLEST_HTTP_ERROR = 400
+_SMALLEST_COST_USD = 1e-9
 
 
 class EventRenderer:
@@ -159,8 +160,8 @@ def _numbers(properties: Mapping[str, object]) -> list[str]:
         into, out = ("?" if count is None else f"{count:.0f}" for count in tokens)
         facts.append(f"{into} -> {out} tokens")
     cost = seconds_of(properties.get("$ai_total_cost_usd"))
-    if cost:
-        facts.append(f"${cost:.2g}" if cost < 1 else f"${cost:,.2f}")
+    if cost is not None and cost >= _SMALLEST_COST_USD:
+        facts.append(f"${cost:,.2f}" if cost >= 1 else f"${float(f'{cost:.2g}'):.9f}".rstrip("0"))
     return facts
 
 

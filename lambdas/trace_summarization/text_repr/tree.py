@@ -85,12 +85,16 @@ def _text_id(value: object) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def _start_key(event: TraceEvent) -> tuple[float, float, str]:
-    """Start (the timestamp is the end of the call), then the longest first: parents before their children."""
+def _start_key(event: TraceEvent) -> tuple[float, float, bool, str]:
+    """Start (the timestamp is the end of the call), then the longest first: parents before their children.
+
+    Where neither tells two events apart, tool calls come first: a generation stamped with the same moment has read
+    their results.
+    """
     ended = _epoch(event.timestamp)
     latency = seconds_of(event.properties.get("$ai_latency")) or 0.0
     # Rounded: floating point must not tear apart what started in the same microsecond.
-    return (round(ended - latency, 6), -latency, event.uuid)
+    return (round(ended - latency, 6), -latency, event.event == "$ai_generation", event.uuid)
 
 
 def _epoch(moment: datetime) -> float:

@@ -27,6 +27,12 @@ def test_of_two_that_start_together_the_longer_comes_first() -> None:
     assert [name for name, _ in _order(short, long)] == ["long", "short"]
 
 
+def test_of_two_at_one_moment_the_tool_call_comes_before_the_generation_that_reads_its_result() -> None:
+    tool = event("span", 1, uuid="z", span_name="tool")
+    reader = event("generation", 1, uuid="a", span_name="reader")
+    assert [name for name, _ in _order(reader, tool)] == ["tool", "reader"]
+
+
 def test_an_orphan_is_a_root() -> None:
     assert _order(event("span", 1, span_name="orphan", parent_id="gone")) == [("orphan", None)]
 

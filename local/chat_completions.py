@@ -1,0 +1,134 @@
+"""Chat completion requests and their answers, in OpenAI's form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+from local.extractive import extractive_summary
+from local.model_faults import Fault
+from trace_summarization.prompts import RESPONSE_SCHEMA
+
+MODEL_NAME: Final = "offline-extractive"
+_BYTES_PER_TOKEN = 4
+_TRACE_MARK = re.compile(r"\n<(trace-[0-9a-f]+)>\n")
+_BULLETS_ASKED = re.compile(r"(\d+) to (\d+) bullets")
+_NOTES_ASKED = re.compile(r"0 to (\d+) notes")
+_DEFAULT_BULLETS = (5, 10)
+_DEFAULT_NOTES = 5
+
+
+class RejectedRequest(Exception):
+    """A request that OpenAI's API would answer with an error too."""
+
+    def __init__(self, status: HTTPStatus, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.param = param
+
+
+class ChatRequest:
+    """What of a chat request matters here. Raises RejectedRequest for one that is none."""
+
+    def __init__(self, body: Any) -> None:
+        if not isinstance(body, dict):
+            raise RejectedRequest(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+        self.model = body.get("model")
+        messages = body.get("messages")
+        if not isinstance(self.model, str) or not self.model:
+            raise RejectedRequest(HTTPStatus.BAD_REQUEST, "model: missing; allowed is any non-empty string", "model")
+        if not isinstance(messages, list) or not messages or not all(isinstance(each, dict) for each in messages):
+            raise RejectedRequest(HTTPStatus.BAD_REQUEST, "messages: allowed is a non-empty list", "messages")
+        if body.get("stream"):
+            raise RejectedRequest(HTTPStatus.BAD_REQUEST, "stream: true; this server answers at once only", "stream")
+        texts = [(message.get("role"), _text_of(message.get("content"))) for message in messages]
+        self.system = "\n".join(text for role, text in texts if role in ("system", "developer"))
+        self.user = next((text for role, text in reversed(texts) if role == "user"), "")
+        self.input_tokens = sum(_tokens(text) for _, text in texts)
+        self._check_format(body.get("response_format"))
+
+    def summary(self) -> dict[str, Any]:
+        """The summary that the request asks for."""
+        bullets, notes = _BULLETS_ASKED.search(self.system), _NOTES_ASKED.search(self.system)
+        fewest, most = (int(bullets[1]), int(bullets[2])) if bullets else _DEFAULT_BULLETS
+        return extractive_summary(_trace_in(self.user), fewest, most, int(notes[1]) if notes else _DEFAULT_NOTES)
+
+    def _check_format(self, wanted: Any) -> None:
+        schema = wanted.get("json_schema", {}).get("schema") if isinstance(wanted, dict) else None
+        required = schema.get("required") if isinstance(schema, dict) else None
+        if wanted is not None and (required is None or set(required) != set(RESPONSE_SCHEMA["required"])):
+            allowed = f"a json_schema that requires {', '.join(RESPONSE_SCHEMA['required'])}"
+            message = f"response_format: not one that this server can fill; allowed is {allowed}"
+            raise RejectedRequest(HTTPStatus.BAD_REQUEST, message, "response_format")
+
+
+def completion(request: ChatRequest, fault: Fault | None) -> dict[str, Any]:
+    """The answer to a request, disturbed by a fault of the answer's content."""
+    kind = fault.kind if fault else None
+    content: str | None = (
+        json.dumps(request.summary(), ensure_ascii=False) if kind in (None, "delay", "length") else None
+    )
+    refusal = None
+    finish_reason = "stop"
+    if kind == "invalid_json":
+        content = "Here is the summary you asked for: {"
+    elif kind == "wrong_schema":
+        content = json.dumps({"headline": "A summary in other words", "points": []})
+    elif kind == "refusal":
+        refusal = "I'm sorry, I can't help with that."
+    elif kind == "length" and content is not None:
+        content, finish_reason = content[: len(content) // 2], "length"
+    elif kind == "content_filter":
+        finish_reason = "content_filter"
+    message = {"role": "assistant", "content": content, "refusal": refusal}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": None}
+    output_tokens = _tokens(content or "")
+    return {
+        "id": f"chatcmpl-{hashlib.sha256(request.user.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": MODEL_NAME,
+        "choices": [] if kind == "nothing" else [choice],
+        "usage": {
+            "prompt_tokens": request.input_tokens,
+            "completion_tokens": output_tokens,
+            "total_tokens": request.input_tokens + output_tokens,
+        },
+    }
+
+
+def _trace_in(user_message: str) -> str:
+    """The trace's numbered text between its marks, or the whole message when there are none."""
+    mark = _TRACE_MARK.search(user_message)
+    if mark is None:
+        return user_message
+    end = user_message.find(f"\n</{mark[1]}>", mark.end())
+    return user_message[mark.end() : end if end >= 0 else None]
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "surrogatepass")) // _BYTES_PER_TOKEN)
+
+
+def json_of(body: bytes) -> Any:
+    """A request's body. Raises RejectedRequest when it is not JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RejectedRequest(HTTPStatus.BAD_REQUEST, "the body is not JSON") from error
+
+
+def error_body(message: str, kind: str, param: str | None = None) -> dict[str, Any]:
+    """An error in OpenAI's form."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": None}}

@@ -1,0 +1,94 @@
+"""Faults that the offline model server can be told to have, for tests of what happens then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+Kind = Literal["nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+
+
+class InvalidFault(ValueError):
+    """A fault that is not one; the message names the field and what is allowed."""
+
+
+@dataclass
+class Fault:
+    """One fault. It applies to requests whose user message contains `match` (any, when None), `times` times.
+
+    Either `status` (with `headers` and `body`) or `kind` says what happens; `seconds` passes before.
+    """
+
+    match: str | None = None
+    times: int | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    kind: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return self.kind or f"status {self.status}"
+
+
+class FaultScript:
+    """The faults to come, in order. Each request takes the first that applies to it. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def replace(self, script: object) -> None:
+        """Set the faults from their JSON form. Raises InvalidFault and keeps the earlier ones."""
+        if not isinstance(script, list):
+            raise InvalidFault(f"faults: {type(script).__name__}; allowed is a list of objects")
+        faults = [_fault(position, item) for position, item in enumerate(script)]
+        with self._lock:
+            self._faults = faults
+
+    def clear(self) -> None:
+        """Have no faults."""
+        self.replace([])
+
+    def take(self, user_message: str) -> Fault | None:
+        """The fault that this request runs into, used up by one."""
+        with self._lock:
+            for fault in self._faults:
+                applies = fault.match is None or fault.match in user_message
+                if applies and (fault.times is None or fault.times > 0):
+                    fault.times = None if fault.times is None else fault.times - 1
+                    return fault
+        return None
+
+
+def _fault(position: int, item: object) -> Fault:
+    place = f"faults[{position}]"
+    if not isinstance(item, dict):
+        raise InvalidFault(f"{place}: {item!r}; allowed is an object")
+    allowed = set(Fault.__dataclass_fields__)
+    if unknown := sorted(set(item) - allowed):
+        raise InvalidFault(f"{place}: unknown field {unknown[0]!r}; allowed are {', '.join(sorted(allowed))}")
+    fault = Fault(**item)
+    if (fault.status is None) == (fault.kind is None):
+        raise InvalidFault(f"{place}: needs either status or kind")
+    checks = (
+        ("match", fault.match is None or isinstance(fault.match, str), "a string or null"),
+        ("times", fault.times is None or _is_number(fault.times, int), "an integer of at least 0, or null"),
+        ("status", fault.status is None or (_is_number(fault.status, int) and 200 <= fault.status < 600), "200 to 599"),
+        ("kind", fault.kind is None or fault.kind in KINDS, f"one of {', '.join(KINDS)}"),
+        ("headers", isinstance(fault.headers, dict), "an object of strings"),
+        ("seconds", _is_number(fault.seconds, int | float), "a number of at least 0"),
+    )
+    for name, is_allowed, what in checks:
+        if not is_allowed:
+            raise InvalidFault(f"{place}.{name}: {getattr(fault, name)!r}; allowed is {what}")
+    return fault
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and value >= 0
