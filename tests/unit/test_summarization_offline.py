@@ -16,7 +16,6 @@ from trace_summarization.models import TraceEvent, TraceSummary
 from trace_summarization.summarization import parse_summary
 from trace_summarization.text_repr import render_trace
 
-
 ANSWER = "I cannot refund order 7, because it was never paid. Is there anything else?"
 
 
