@@ -20,7 +20,7 @@ $(STAMP): $(addsuffix .txt,$(LOCKS)) package-lock.json
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bootstrap.txt
 	$(UV) pip install --quiet --python .venv/bin/python --require-hashes --requirement requirements.txt
 	$(UV) venv --quiet --clear --python .venv/bin/python .venv/lambda-runtime
-	$(UV) pip install --quiet --python .venv/lambda-runtime/bin/python --require-hashes --requirement local/lambda-runtime-requirements.txt
+	$(UV) pip install --quiet --compile-bytecode --python .venv/lambda-runtime/bin/python --require-hashes --requirement local/lambda-runtime-requirements.txt
 	npm ci --silent --no-fund --no-audit
 	@touch $@
 

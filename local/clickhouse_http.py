@@ -298,12 +298,24 @@ def _decompress(body: bytes, encoding: str) -> bytes:
             case "deflate":
                 return zlib.decompress(body)
             case "lz4":
-                return bytes(lz4.frame.decompress(body))
+                return _all_lz4_frames(body)
             case "zstd":
                 return zstd.decompress(body)
     except (OSError, EOFError, zlib.error, RuntimeError, zstd.ZstdError) as error:
         raise _QueryError(_BAD_ARGUMENTS, f"the request's body is not valid {encoding}: {error}") from error
     raise _QueryError(_NOT_IMPLEMENTED, f"Content-Encoding {encoding!r}: expected gzip, deflate, lz4 or zstd")
+
+
+def _all_lz4_frames(body: bytes) -> bytes:
+    """Clients send one frame per block, one after the other; `lz4.frame.decompress` would read the first alone."""
+    plain = bytearray()
+    while body:
+        frame = lz4.frame.LZ4FrameDecompressor()
+        plain += frame.decompress(body)
+        if not frame.eof:
+            raise EOFError("the last lz4 frame is cut off")
+        body = frame.unused_data or b""
+    return bytes(plain)
 
 
 def _form_values(content_type: str, body: bytes) -> dict[str, str]:

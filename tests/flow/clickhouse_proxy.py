@@ -1,20 +1,21 @@
 """An HTTP proxy before ClickHouse that answers chosen requests itself: faults of one team's queries, at the socket."""
 
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import unquote_plus
 
 
 @dataclass
 class Fault:
-    """How matching requests are answered, `times` times (None: always): status and code, or `reset` for no answer."""
+    """How matching requests are answered, `times` times (None: always): a proxy's status, ClickHouse's code, or `reset`."""
 
-    matches: Callable[[str, dict[str, str]], bool]
+    matches: Callable[[str], bool]
     times: int | None = None
     status: int = 500
     exception_code: int = 0
@@ -52,19 +53,25 @@ class ClickHouseProxy:
         finally:
             self.faults.remove(fault)
 
-    def fault_for(self, statement: str, parameters: dict[str, str]) -> Fault | None:
-        """The fault that this request meets, counted."""
+    def fault_for(self, request: str) -> Fault | None:
+        """The fault that this request (address and body) meets, counted."""
         with self.lock:
             for fault in self.faults:
-                if (fault.times is None or fault.taken < fault.times) and fault.matches(statement, parameters):
+                if (fault.times is None or fault.taken < fault.times) and fault.matches(request):
                     fault.taken += 1
                     return fault
         return None
 
 
-def of_team(team_id: int) -> Callable[[str, dict[str, str]], bool]:
-    """Matches queries that name this team."""
-    return lambda _, parameters: parameters.get("param_team_id") == str(team_id)
+def of_team(team_id: int) -> Callable[[str], bool]:
+    """Matches queries that name this team, as a parameter in the address or in a form."""
+    named = re.compile(rf'param_team_id(=|"\r\n\r\n){team_id}(&|\r|$)')
+    return lambda request: named.search(request) is not None
+
+
+def inserts_into(table: str) -> Callable[[str], bool]:
+    """Matches inserts; a compressed body begins with the statement as it is."""
+    return lambda request: f"INSERT INTO {table}" in request
 
 
 class _Server(ThreadingHTTPServer):
@@ -86,18 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _relay(self) -> None:
         body = self._body()
-        parameters = {name: values[-1] for name, values in parse_qs(urlsplit(self.path).query).items()}
         proxy = self.server.proxy  # type: ignore[attr-defined] # BaseServer knows no proxy
-        statement = parameters.get("query") or body[:10_000].decode("utf-8", "replace")
-        fault = proxy.fault_for(statement, parameters)
+        fault = proxy.fault_for(unquote_plus(self.path) + "\n" + body.decode("latin-1"))
         if fault is None:
             self._forward(proxy.upstream_port, body)
         elif fault.reset:
             self.close_connection = True
             self.connection.close()
         else:
-            text = f"Code: {fault.exception_code}. DB::Exception: injected".encode()
-            self._answer(fault.status, {"X-ClickHouse-Exception-Code": str(fault.exception_code)}, text)
+            self._answer(fault.status, *_error_answer(fault.exception_code))
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -138,3 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
+
+
+def _error_answer(exception_code: int) -> tuple[dict[str, str], bytes]:
+    """ClickHouse's own error, or without a code that of a load balancer before it."""
+    if not exception_code:
+        return {}, b"no healthy upstream"
+    code = str(exception_code)
+    return {"X-ClickHouse-Exception-Code": code}, f"Code: {code}. DB::Exception: injected".encode()

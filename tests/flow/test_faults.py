@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.flow.clickhouse_proxy import Fault, of_team
+from tests.flow.clickhouse_proxy import Fault, inserts_into, of_team
 from tests.flow.workbench import START, Workbench, event_row
 
 
@@ -97,7 +97,7 @@ def test_clickhouse_errors_are_retried_by_type(
 def test_a_window_that_cannot_be_recorded_fails_the_team(bench: Workbench) -> None:
     team = bench.new_team()
     bench.add_traces(team, 1)
-    records_run = Fault(lambda statement, _: "batch_runs" in statement, status=503)
+    records_run = Fault(inserts_into("trace_summarization.batch_runs"), status=503)
     with bench.proxy.fault(records_run):
         execution = bench.run_team(team)
     assert (execution.status, execution.error) == ("FAILED", "ClickHouseUnavailable")
@@ -168,9 +168,7 @@ def test_a_model_error_that_passes_is_made_good_by_the_second_attempt(
 def test_a_summary_that_cannot_be_saved_is_retried(bench: Workbench) -> None:
     team = bench.new_team()
     bench.add_traces(team, 1)
-    save = Fault(
-        lambda statement, _: statement.lstrip().startswith("INSERT") and "events" in statement, times=1, status=503
-    )
+    save = Fault(inserts_into("default.events"), times=1, status=503)
     with bench.proxy.fault(save):
         metrics = bench.metrics_of(team)
     assert save.taken == 1
