@@ -193,7 +193,7 @@ def _tool_name(call: str) -> str:
 
 def _message(text: str) -> str:
     """The part of an error that a person wants to read."""
-    if text.startswith("{"):
+    if text.startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):  # it only looks like JSON
             text = _innermost(json.loads(text)) or text
     found = _ERROR_MESSAGE.search(text)
@@ -211,8 +211,10 @@ def _message(text: str) -> str:
 def _innermost(value: object, depth: int = 0) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, list) and value and depth < 6:
+        return _innermost(value[0], depth + 1)
     if isinstance(value, dict) and depth < 6:
-        for key in ("message", "error", "detail", "msg"):
+        for key in ("message", "error", "detail", "msg", "text"):
             if found := _innermost(value.get(key), depth + 1):
                 return found
     return ""
