@@ -6,6 +6,7 @@ Used by `moto_fixes`, which says more.
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import threading
 import time
@@ -179,10 +180,10 @@ def describe_ended_executions() -> None:
 
 
 def page_execution_histories() -> None:
-    """`get_execution_history` ignores maxResults, nextToken and reverseOrder, and always copies the whole history."""
+    """`get_execution_history` ignores maxResults, nextToken and reverseOrder, and takes 1 ms for each event."""
 
     def make(_original: Any) -> Callable[..., Any]:
-        def get_execution_history(response: Any) -> ActionResult:
+        def get_execution_history(response: Any) -> str:
             execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
             environment = execution.exec_worker.env
             events = [] if environment is None else environment.event_manager._history_event_list
@@ -195,7 +196,9 @@ def page_execution_histories() -> None:
                 start = int(response._get_param("nextToken") or 0)
                 page = events[start : start + size]
                 rest = start + size if start + size < len(events) else 0
-            return ActionResult({"events": page, "nextToken": str(rest) if rest else None})
+            # Written here, not by moto's generic serializer: that is what takes the time.
+            body: dict[str, Any] = {"events": [_with_numeric_time(event) for event in page]}
+            return json.dumps({**body, "nextToken": str(rest)} if rest else body)
 
         return get_execution_history
 
@@ -215,6 +218,10 @@ def format_start_time() -> None:
         return get_start_execution_details
 
     replace(Execution, "get_start_execution_details", make)
+
+
+def _with_numeric_time(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {**event, "timestamp": datetime.datetime.fromisoformat(event["timestamp"]).timestamp()}
 
 
 def _running_environment(execution: Any) -> Any:
