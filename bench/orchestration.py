@@ -1,4 +1,4 @@
-"""`orchestration`: what the state machines add to the model's own time: 100 traces, 20 at once, a model that takes 2 s."""
+"""`orchestration`: what the workflow adds to the model's own time: 100 traces, 20 at once, 2 s each."""
 
 import json
 import tempfile

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-import lz4.frame  # type: ignore[import-untyped]  # it ships no types
+import lz4.frame
 from backports import zstd
 
 __all__ = ["EngineSessions", "RequestHandler"]

@@ -15,7 +15,13 @@ from botocore.exceptions import ClientError
 from moto.core.exceptions import JsonRESTError
 
 from local.lambda_function import InvocationResult
-from local.lambda_runtime import LambdaRuntime, PayloadTooLargeError, RuntimeStoppedError, UnknownFunctionError
+from local.lambda_runtime import (
+    LambdaRuntime,
+    PayloadTooLargeError,
+    RuntimeStoppedError,
+    ThrottledError,
+    UnknownFunctionError,
+)
 
 __all__ = ["InterpreterLambdaClient", "LambdaInvoker"]
 
@@ -50,6 +56,8 @@ class LambdaInvoker:
         except PayloadTooLargeError as error:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             raise InvokeError("RequestTooLargeException", str(error), status) from error
+        except ThrottledError as error:
+            raise InvokeError("TooManyRequestsException", str(error), HTTPStatus.TOO_MANY_REQUESTS) from error
         except RuntimeStoppedError as error:
             raise InvokeError("ServiceException", str(error), HTTPStatus.INTERNAL_SERVER_ERROR) from error
 

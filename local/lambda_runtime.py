@@ -47,6 +47,10 @@ class RuntimeStoppedError(RuntimeError):
     """Raised to who invokes, or waits for a worker, while or after the runtime stops."""
 
 
+class ThrottledError(RuntimeError):
+    """Raised by `LambdaRuntime.invoke` for an invocation that `throttle` refuses."""
+
+
 class LambdaRuntime:
     """Runs functions, each in at most `workers` processes that are kept for later invocations.
 
@@ -63,10 +67,10 @@ class LambdaRuntime:
         if not python.is_file():
             raise ValueError(f"python: no interpreter at {python}; `make setup` builds the one for Lambda workers")
         log_directory.mkdir(parents=True, exist_ok=True)
-        self._pools = {
-            function.name: _WorkerPool(function, python, log_directory / f"{function.name}.log", workers)
-            for function in functions
-        }
+        self._python = python
+        self._log_directory = log_directory
+        self._workers = workers
+        self._pools = {function.name: self._new_pool(function) for function in functions}
 
     @property
     def functions(self) -> tuple[FunctionSpec, ...]:
@@ -87,8 +91,10 @@ class LambdaRuntime:
             UnknownFunctionError: no such function.
             PayloadTooLargeError: more than 6 MB.
             RuntimeStoppedError: `stop` was called.
+            ThrottledError: `throttle` asked for it.
         """
         pool = self._pool(function_name)
+        pool.take_throttle()
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise PayloadTooLargeError(
                 f"{len(payload)} byte payload is too large for the RequestResponse invocation type"
@@ -105,6 +111,24 @@ class LambdaRuntime:
         """
         self._pool(function_name).warm(count)
 
+    def throttle(self, function_name: str, times: int) -> None:
+        """Refuse the function's next `times` invocations, as Lambda does above the account's concurrency.
+
+        Raises:
+            UnknownFunctionError: no such function.
+        """
+        self._pool(function_name).throttled = times
+
+    def update(self, function: FunctionSpec) -> None:
+        """Change a function's configuration: its workers end, the next invocation starts new ones.
+
+        Raises:
+            UnknownFunctionError: no function of this name.
+        """
+        former = self._pool(function.name)
+        self._pools[function.name] = self._new_pool(function)
+        former.stop()
+
     def stop(self) -> None:
         """End all workers, also busy ones, and refuse further invocations. Can be called twice."""
         for pool in self._pools.values():
@@ -117,6 +141,9 @@ class LambdaRuntime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _new_pool(self, function: FunctionSpec) -> _WorkerPool:
+        return _WorkerPool(function, self._python, self._log_directory / f"{function.name}.log", self._workers)
 
     def _pool(self, function_name: str) -> _WorkerPool:
         try:
@@ -138,6 +165,13 @@ class _WorkerPool:
         self._workers: set[Worker] = set()  # busy and idle ones
         self._idle: list[Worker] = []
         self._stopped = False
+        self.throttled = 0  # invocations still to refuse
+
+    def take_throttle(self) -> None:
+        with self._changed:
+            if self.throttled > 0:
+                self.throttled -= 1
+                raise ThrottledError(f"Rate Exceeded: {self.function.name}")
 
     def invoke(self, payload: bytes) -> InvocationResult:
         worker = self._acquire()

@@ -1,16 +1,32 @@
 """Secrets Manager and Parameter Store: read, checked, kept for five minutes."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from aws_lambda_powertools.utilities.parameters import get_parameter, get_secret
+from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
+from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trace_summarization.errors import InvalidConfiguration, SecretUnavailable
 
 _MAX_AGE_SECONDS = 300
+# One quick repetition; for anything longer the state machine tries again, with its own patience.
+_CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+@functools.cache
+def _secrets_provider() -> SecretsProvider:
+    return SecretsProvider(boto_config=_CLIENT_CONFIG)
+
+
+@functools.cache
+def _ssm_provider() -> SSMProvider:
+    return SSMProvider(boto_config=_CLIENT_CONFIG)
+
+
 # Answers of the secret or parameter store that no further attempt changes.
 _FINAL_CODES = (
     "AccessDeniedException",
@@ -28,7 +44,7 @@ class _Secret(BaseModel):
     def read(cls, arn: str) -> Self:
         """Read and check the secret. Raises SecretUnavailable, or InvalidConfiguration that names no value."""
         try:
-            value: Any = get_secret(arn, transform="json", max_age=_MAX_AGE_SECONDS)
+            value: Any = _secrets_provider().get(arn, transform="json", max_age=_MAX_AGE_SECONDS)
         except TransformParameterError as error:
             raise InvalidConfiguration(f"secret {arn}: not JSON; allowed is {cls._allowed()}") from error
         except GetParameterError as error:
@@ -80,7 +96,7 @@ class KafkaSecret(_Secret):
 def read_parameter(name: str) -> str:
     """Text of an SSM parameter. Never from a cache: a changed allowlist holds from the next run on."""
     try:
-        value = get_parameter(name, force_fetch=True)
+        value = _ssm_provider().get(name, force_fetch=True)
     except GetParameterError as error:
         raise _store_error(f"parameter {name}", error) from error
     return str(value)

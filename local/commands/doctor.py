@@ -38,7 +38,7 @@ Example:
 @data_dir_option
 @json_option
 def doctor(data_dir: Path, output: Output) -> None:
-    """Check this machine: what is there, what is missing, how to get it. Exit code 1 when something needed is missing."""
+    """Check this machine: what is there, what is missing, how to get it. Exit code 1 when something is missing."""
     checks = [check(data_dir) if check in (_disk, _data_dir) else check() for check in _CHECKS]
     missing = [check for check in checks if check.found is None and check.needed]
     for check in checks:

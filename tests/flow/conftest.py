@@ -7,7 +7,7 @@ import pytest
 
 from local.clickhouse_server import ClickHouseServer
 from local.stack import Stack, StackOptions
-from tests.flow.clickhouse_proxy import ClickHouseProxy
+from tests.flow.http_proxy import HttpProxy
 from tests.flow.workbench import Workbench
 
 
@@ -15,7 +15,7 @@ from tests.flow.workbench import Workbench
 def bench(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """One stack for the session. Retries wait a fiftieth of what they wait in AWS."""
     options = StackOptions(data_dir=tmp_path_factory.mktemp("stack"), persistent=False, workers=4, backoff_scale=0.02)
-    proxy = ClickHouseProxy(clickhouse_server.port)
+    proxy = HttpProxy(clickhouse_server.port)
     with Stack(options, clickhouse=clickhouse_server) as stack:
         info = stack.start()
         _connect_functions_through(proxy, stack)
@@ -24,7 +24,7 @@ def bench(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPath
     proxy.stop()
 
 
-def _connect_functions_through(proxy: ClickHouseProxy, stack: Stack) -> None:
+def _connect_functions_through(proxy: HttpProxy, stack: Stack) -> None:
     """No function has read the secret yet: they start with their first invocation."""
     secrets = stack.aws.client("secretsmanager")
     for secret in secrets.list_secrets()["SecretList"]:

@@ -7,7 +7,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from local.executions import Execution, describe, start
 from local.stack import Stack
 from local.stack_info import StackInfo
-from tests.flow.clickhouse_proxy import ClickHouseProxy
+from tests.flow.http_proxy import HttpProxy
 from trace_summarization.timestamps import format_rfc3339
 
 START = datetime(2025, 1, 15, 14, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Workbench:
 
     stack: Stack
     info: StackInfo
-    proxy: ClickHouseProxy
+    proxy: HttpProxy
     client: Client
     _message_offset: int = field(default=0)
 
@@ -115,6 +115,26 @@ class Workbench:
             yield
         finally:
             self._model("DELETE", "/_faults")
+
+    @contextmanager
+    def changed_function(
+        self, name: str, environment: Mapping[str, str] | None = None, timeout_seconds: float | None = None
+    ) -> Iterator[None]:
+        """Have a function configured differently for a while; its name is without the service's."""
+        runtime = self.stack.runtime
+        assert runtime is not None
+        former = next(f for f in runtime.functions if f.name == f"trace-summarization-{name}")
+        runtime.update(
+            replace(
+                former,
+                environment={**former.environment, **(environment or {})},
+                timeout_seconds=timeout_seconds or former.timeout_seconds,
+            )
+        )
+        try:
+            yield
+        finally:
+            runtime.update(former)
 
     # --- read ------------------------------------------------------------------------------------------------------
 

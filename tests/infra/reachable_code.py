@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import boto3  # type: ignore[import-untyped]  # it ships no types
+import boto3
 
 # AWS calls that Powertools makes for its caller (Powertools documentation, "Parameters", IAM permissions).
 POWERTOOLS_ACTIONS = {
@@ -16,6 +16,9 @@ POWERTOOLS_ACTIONS = {
     "aws_lambda_powertools.utilities.parameters.set_parameter": "ssm:PutParameter",
     "aws_lambda_powertools.utilities.parameters.get_parameters": "ssm:GetParametersByPath",
     "aws_lambda_powertools.utilities.parameters.get_parameters_by_name": "ssm:GetParameters",
+    # The adapters call nothing but `get` of these two.
+    "aws_lambda_powertools.utilities.parameters.SecretsProvider": "secretsmanager:GetSecretValue",
+    "aws_lambda_powertools.utilities.parameters.SSMProvider": "ssm:GetParameter",
 }
 _AWS_PACKAGES = ("boto3", "botocore", "aioboto3", "aws_lambda_powertools.utilities.parameters")
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]  # it ships no types
+import boto3
 import pytest
 
 from infra.workflow import FUNCTION_FAULTS, LAMBDA_SERVICE_ERRORS

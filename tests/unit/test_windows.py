@@ -14,7 +14,7 @@ from trace_summarization.windows import resolve_window
 START = datetime(2025, 1, 15, 12, 0, 7, tzinfo=UTC)
 
 
-def window(execution_start: datetime = START, **given: object) -> Window:
+def window(execution_start: datetime = START, /, **given: object) -> Window:
     return resolve_window(parse_inputs(BatchTraceSummarizationCoordinatorInputs, given), execution_start)
 
 

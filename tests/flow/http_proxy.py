@@ -1,4 +1,4 @@
-"""An HTTP proxy before ClickHouse that answers chosen requests itself: faults of one team's queries, at the socket."""
+"""An HTTP proxy before a server that answers chosen requests itself: faults of single requests, at the socket."""
 
 import http.client
 import re
@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 
 @dataclass
 class Fault:
-    """How matching requests are answered, `times` times (None: always): a proxy's status, ClickHouse's code, or `reset`."""
+    """How matching requests are answered, `times` times (None: always): by a status, ClickHouse's code, or `reset`."""
 
     matches: Callable[[str], bool]
     times: int | None = None
@@ -23,8 +23,8 @@ class Fault:
     taken: int = 0
 
 
-class ClickHouseProxy:
-    """Forwards to ClickHouse on `upstream_port`; `faults` decide which requests it answers itself."""
+class HttpProxy:
+    """Forwards to `upstream_port`; `faults` decide which requests it answers itself."""
 
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
@@ -32,7 +32,7 @@ class ClickHouseProxy:
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
-        threading.Thread(target=self._server.serve_forever, name="clickhouse-proxy", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, name="http-proxy", daemon=True).start()
 
     @property
     def port(self) -> int:
@@ -77,7 +77,7 @@ def inserts_into(table: str) -> Callable[[str], bool]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
-    proxy: ClickHouseProxy
+    proxy: HttpProxy
 
 
 class _Handler(BaseHTTPRequestHandler):
