@@ -5,28 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 from local.aws import LocalAws
 from local.lambda_function import FunctionSpec
 from local.lambda_runtime import LambdaRuntime
-from local.ports import PortInUseError
 from tests.local_engines.machines import PASS, Machines, for_each, invoke, machine
 from tests.local_engines.processes import wait_until
 
 AWS_CLI = shutil.which("aws")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def aws(toy_runtime: LambdaRuntime) -> Iterator[LocalAws]:
     with LocalAws() as running:
         running.register_functions(toy_runtime)
@@ -94,7 +91,11 @@ def test_functions_are_listed_with_their_configuration(aws: LocalAws) -> None:
 
 
 def test_registered_functions_replace_earlier_ones(
-    aws: LocalAws, toy_functions: Callable[..., FunctionSpec], lambda_python: Path, tmp_path: Path
+    aws: LocalAws,
+    toy_runtime: LambdaRuntime,
+    toy_functions: Callable[..., FunctionSpec],
+    lambda_python: Path,
+    tmp_path: Path,
 ) -> None:
     with LambdaRuntime([toy_functions("other", "app.echo")], lambda_python, tmp_path) as runtime:
         aws.register_functions(runtime)
@@ -102,9 +103,12 @@ def test_registered_functions_replace_earlier_ones(
         assert aws.client("lambda").invoke(FunctionName="other", Payload=b"1")["Payload"].read() == b"1"
         with pytest.raises(ClientError):
             aws.client("lambda").invoke(FunctionName="echo")
+    aws.register_functions(toy_runtime)
 
 
-def test_a_worker_reaches_the_endpoint(aws: LocalAws, lambda_python: Path, tmp_path: Path) -> None:
+def test_a_worker_reaches_the_endpoint(
+    aws: LocalAws, toy_runtime: LambdaRuntime, lambda_python: Path, tmp_path: Path
+) -> None:
     (tmp_path / "app.py").write_text(
         "import boto3\n"
         "def read(event, context):\n"
@@ -116,6 +120,7 @@ def test_a_worker_reaches_the_endpoint(aws: LocalAws, lambda_python: Path, tmp_p
     with LambdaRuntime([function], lambda_python, tmp_path / "logs") as runtime:
         aws.register_functions(runtime)
         assert Machines(aws).run(machine(Read=invoke("read")), arn) == "s3cret"
+    aws.register_functions(toy_runtime)
 
 
 def test_forty_clients_invoke_at_once(aws: LocalAws) -> None:
@@ -185,64 +190,6 @@ def test_the_aws_cli_starts_and_reads_executions(aws: LocalAws, tmp_path: Path) 
     assert [event["id"] for event in history["events"]] == list(range(1, 247))  # three pages
     listed = cli("list-executions", "--state-machine-arn", arn)["executions"]
     assert [item["executionArn"] for item in listed] == [execution]
-
-
-# Start and stop
-
-
-def test_it_restarts_empty_on_its_port() -> None:
-    aws = LocalAws()
-    aws.start()
-    url = aws.endpoint_url
-    client = aws.client("ssm")
-    client.put_parameter(Name="a", Type="String", Value="1")
-    aws.stop()
-    aws.stop()
-    with pytest.raises(EndpointConnectionError):  # also on a connection that was open
-        client.get_parameter(Name="a")
-    aws.start()
-    try:
-        assert aws.endpoint_url == url
-        with pytest.raises(ClientError, match="ParameterNotFound"):
-            aws.client("ssm").get_parameter(Name="a")
-    finally:
-        aws.stop()
-
-
-def test_stop_aborts_what_runs(toy_runtime: LambdaRuntime) -> None:
-    with LocalAws() as aws:
-        aws.register_functions(toy_runtime)
-        machines = Machines(aws)
-        execution = machines.start(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
-        time.sleep(0.1)
-        running = aws.client("stepfunctions").describe_execution(executionArn=execution)["status"]
-        started = time.monotonic()
-    assert running == "RUNNING"
-    assert time.monotonic() - started < 3
-
-
-def test_a_port_in_use_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(PortInUseError, match=rf"port {port} on 127\.0\.0\.1 is in use: stop what listens there"):
-            LocalAws(port).start()
-    with LocalAws(port) as aws:
-        assert aws.endpoint_url == f"http://127.0.0.1:{port}"
-
-
-def test_a_process_has_one(aws: LocalAws) -> None:
-    with pytest.raises(RuntimeError, match=f"this process runs a local AWS already, on {aws.endpoint_url}"):
-        LocalAws().start()
-
-
-def test_the_address_is_unknown_before_the_first_start() -> None:
-    with pytest.raises(RuntimeError, match="start it first"):
-        _ = LocalAws().endpoint_url
-
-
-def test_a_negative_backoff_scale_is_refused() -> None:
-    with pytest.raises(ValueError, match="backoff_scale: expected 0 or more, got -1"):
-        LocalAws(backoff_scale=-1)
 
 
 def test_it_says_nothing_of_what_goes_well_or_fails_as_it_should(

@@ -92,6 +92,14 @@ def test_a_module_that_cannot_be_imported(toy_functions: ToyFunctions, lambda_py
         assert error_of(runtime.invoke("broken", b"{}"))[0] == "Runtime.ImportModuleError"
 
 
+def test_a_module_whose_import_never_ends(lambda_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.lambda_worker._INIT_TIMEOUT_SECONDS", 0.5)
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(60)\n")
+    function = FunctionSpec("f", "app.handler", tmp_path, 10, 128)
+    with LambdaRuntime([function], lambda_python, tmp_path / "logs") as runtime:
+        assert error_of(runtime.invoke("f", b"{}")) == ("Sandbox.Timedout", "Error: Init timed out after 0.50 seconds")
+
+
 def test_a_package_of_the_host_is_not_in_the_runtime(lambda_python: Path, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import clickhouse_connect\ndef handler(event, context):\n    return 1\n")
     function = FunctionSpec("f", "app.handler", tmp_path, 10, 128)
