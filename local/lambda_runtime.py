@@ -1,7 +1,7 @@
 """AWS Lambda on one machine: real runtime clients (`awslambdaric`) in their own processes.
 
-Each worker process runs one function and takes one invocation at a time, as an execution environment of AWS does. It
-gets its invocations through the documented Lambda Runtime API, which a thread of this process serves on a port of its own:
+Each worker process runs one function and takes one invocation at a time, as an execution environment of AWS does. Its
+invocations come through the documented Lambda Runtime API, which a thread of this process serves on a port of its own:
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 The interpreter of the workers belongs to a virtual environment that holds the runtime client and boto3 only, so that a

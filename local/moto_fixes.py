@@ -17,6 +17,7 @@ from typing import Any
 
 import botocore.session
 from botocore import xform_name
+from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
@@ -38,6 +39,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import StateTaskLambda
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
@@ -70,6 +72,7 @@ def install(clients: Callable[[str], Any], backoff_scale: float) -> None:
         convert_parameter_names,
         keep_map_context,
         keep_error_names,
+        name_lambda_service_errors,
         limit_states_all,
         limit_parameters,
         limit_map_concurrency,
@@ -158,6 +161,23 @@ def keep_error_names() -> None:
         return CustomErrorName(error_name)
 
     replace(iteration_worker, "CustomErrorName", lambda _original: error_name_of)
+
+
+def name_lambda_service_errors() -> None:
+    """An invocation that Lambda refuses fails as `Exception` instead of, say, `Lambda.TooManyRequestsException`."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def from_error(task: Any, env: Any, ex: Exception) -> Any:
+            failure = original(task, env=env, ex=ex)
+            if isinstance(ex, ClientError):
+                name = f"Lambda.{ex.response['Error']['Code']}"
+                failure.error_name = CustomErrorName(name)
+                failure.event_details["lambdaFunctionFailedEventDetails"]["error"] = name
+            return failure
+
+        return from_error
+
+    replace(StateTaskLambda, "_from_error", make)
 
 
 def limit_states_all() -> None:

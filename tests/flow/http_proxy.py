@@ -3,6 +3,7 @@
 import http.client
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from urllib.parse import unquote_plus
 
 @dataclass
 class Fault:
-    """How matching requests are answered, `times` times (None: always): by a status, ClickHouse's code, or `reset`."""
+    """How matching requests are answered, `times` times (None: always): by a status, ClickHouse's code, `reset`, or late."""
 
     matches: Callable[[str], bool]
     times: int | None = None
     status: int = 500
     exception_code: int = 0
     reset: bool = False
+    stall_seconds: float = 0.0
     taken: int = 0
 
 
@@ -95,7 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         proxy = self.server.proxy  # type: ignore[attr-defined] # BaseServer knows no proxy
         fault = proxy.fault_for(unquote_plus(self.path) + "\n" + body.decode("latin-1"))
-        if fault is None:
+        if fault is not None and fault.stall_seconds:
+            time.sleep(fault.stall_seconds)
+        if fault is None or fault.stall_seconds:
             self._forward(proxy.upstream_port, body)
         elif fault.reset:
             self.close_connection = True

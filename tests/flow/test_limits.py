@@ -156,10 +156,9 @@ def test_each_retry_and_catch_of_the_team_machine(bench: Workbench, team_with_a_
 
 
 def test_a_function_that_runs_into_its_timeout_is_retried(bench: Workbench, team_with_a_trace: int) -> None:
-    question = f"only question of {team_with_a_trace}"
     with (
-        bench.changed_function("summarize-trace", timeout_seconds=8),
-        bench.model_faults({"match": question, "times": 1, "kind": "delay", "seconds": 30}),
+        bench.changed_function("sample-traces", timeout_seconds=3),
+        bench.proxy.fault(Fault(of_team(team_with_a_trace), times=1, stall_seconds=6)),
     ):
         execution = bench.run_team(team_with_a_trace)
     assert execution.output is not None, execution
