@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 
 @dataclass
 class Fault:
-    """How matching requests are answered, `times` times (None: always): by a status, ClickHouse's code, `reset`, or late."""
+    """How matching requests fare, `times` times (None: always): a status, a ClickHouse code, `reset`, or late."""
 
     matches: Callable[[str], bool]
     times: int | None = None

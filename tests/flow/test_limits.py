@@ -1,7 +1,6 @@
 """Runs at their limits, and every Retry and Catch of both machines taken."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -92,14 +91,14 @@ def test_a_deadline_that_passes_in_mid_run_leaves_the_rest_unpaid(bench: Workben
     assert bench.batch_runs(team), "the team still aggregates"
 
 
-# --- every Retry and Catch ---------------------------------------------------------------------------------------------
+# --- every Retry and Catch --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def team_with_a_trace(bench: Workbench) -> Iterator[int]:
+def team_with_a_trace(bench: Workbench) -> int:
     team = bench.new_team()
     bench.add_traces(team, 1, text=f"only question of {team}")
-    yield team
+    return team
 
 
 @pytest.mark.parametrize(
