@@ -2,8 +2,8 @@
 
 All of it is moto's server in this process, with the fixes of `moto_fixes`; Lambda functions run in a `LambdaRuntime`.
 The AWS CLI (`--endpoint-url`), boto3 and worker processes use it as they would use AWS. State lives in memory, and is
-moto's own, so a process can have one `LocalAws` at a time. Credentials, IAM policies and logging configurations are
-accepted, not enforced.
+moto's own, so a process can have one `LocalAws` at a time. Executions and their histories are kept until it stops: 6 MB
+for each Map of 1,000 functions. Credentials, IAM policies and logging configurations are accepted, not enforced.
 """
 
 from __future__ import annotations

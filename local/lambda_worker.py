@@ -89,7 +89,7 @@ class Worker:
         request = _Request(payload, self._function.timeout_seconds)
         self._current = request
         self._requests.put(request)
-        if not self.usable:  # it died between the last invocation and this one: nobody else would answer
+        if self._process.poll() is not None:  # it died since the last invocation: nobody else would answer
             self._answer_for_dead_process()
         try:
             return request.result.result(self._function.timeout_seconds)

@@ -11,9 +11,11 @@ from typing import Any
 import clickhouse_connect
 import pytest
 
+from local.aws import LocalAws
 from local.clickhouse_server import ClickHouseServer
 from local.lambda_function import FunctionSpec
 from local.lambda_runtime import LambdaRuntime
+from tests.local_engines.machines import BACKOFF_SCALE, Machines
 from tests.local_engines.processes import PROJECT_ROOT
 
 HANDLERS = """
@@ -108,3 +110,11 @@ def clickhouse(clickhouse_server: ClickHouseServer) -> Iterator[Any]:
         client.command(f"CREATE DATABASE {client.database}", use_database=False)
         yield client
         client.command(f"DROP DATABASE {client.database}", use_database=False)
+
+
+@pytest.fixture(scope="module")
+def machines(toy_runtime: LambdaRuntime) -> Iterator[Machines]:
+    """A local AWS with the toy functions, whose retries wait a twentieth of their time."""
+    with LocalAws(backoff_scale=BACKOFF_SCALE) as aws:
+        aws.register_functions(toy_runtime)
+        yield Machines(aws)

@@ -11,6 +11,7 @@ from local.aws import LocalAws
 from local.lambda_function import ACCOUNT_ID, REGION
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/local"
+BACKOFF_SCALE = 0.05
 _POLL_SECONDS = 0.02
 
 
