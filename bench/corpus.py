@@ -14,8 +14,8 @@ from local.executions import Execution, describe, start
 from local.load_events import load_events
 from local.queries import BusyHour, busy_hours, trace_ids, window_of_trace
 from local.session import own_stack, write_allowlist
-from local.stack import StackOptions
 from local.stack_info import StackInfo
+from local.stack_options import StackOptions
 from trace_summarization.text_repr import render_trace
 from trace_summarization.timestamps import format_rfc3339
 

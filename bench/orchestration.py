@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from local.executions import describe, start
-from local.stack import Stack, StackOptions
+from local.stack import Stack
 from local.stack_info import StackInfo
+from local.stack_options import StackOptions
 from trace_summarization.timestamps import format_rfc3339
 
 _TRACES = 100

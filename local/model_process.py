@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from local.child_process import start_child, stop_child
+from local.errors import ModelServerStartError
 from local.stack_info import PROJECT_ROOT
 
 _START_TIMEOUT_SECONDS = 20.0
@@ -36,7 +37,7 @@ class ModelProcess:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def start(self) -> None:
-        """Start it and return when it listens. Raises RuntimeError with its own words when it does not."""
+        """Start it and return when it listens. Raises ModelServerStartError with its own words when it does not."""
         output_path = self._request_log.with_name("model_server.log")
         command = [sys.executable, "-m", "local.model_server", "--port", str(self._port)]
         command += ["--latency-seconds", str(self._latency_seconds), "--log", str(self._request_log)]
@@ -51,7 +52,7 @@ class ModelProcess:
                 return
             time.sleep(_POLL_SECONDS)
         self.stop()
-        raise RuntimeError(f"the model server did not start: {output_path.read_text()[-2_000:]}")
+        raise ModelServerStartError(f"the model server did not start: {output_path.read_text()[-2_000:]}")
 
     def stop(self) -> None:
         """Stop it."""

@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from local.stack import ModelEndpoint, StackOptions
 from local.stack_info import DEFAULT_DATA_DIR
+from local.stack_options import ModelEndpoint, StackOptions
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

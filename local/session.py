@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from local.stack import Stack, StackOptions
 from local.stack_info import DataDirectory, StackInfo
+from local.stack_options import StackOptions
 from trace_summarization.errors import InvalidAllowlist
 from trace_summarization.planning import parse_allowlist
 
@@ -14,6 +14,9 @@ from trace_summarization.planning import parse_allowlist
 @contextmanager
 def own_stack(options: StackOptions, say: Callable[[str], None]) -> Iterator[StackInfo]:
     """Start a stack on the data directory, publish it, and stop it at the end; the allowlist outlives it."""
+    # Commands that use a running stack do without the engines, whose import takes seconds.
+    from local.stack import Stack
+
     directory = DataDirectory(options.data_dir).acquire()
     try:
         stack = Stack(replace(options, allowed_team_ids=kept_allowlist(directory, options.allowed_team_ids)), say)

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,51 +19,11 @@ from local.lambda_function import ACCOUNT_ID, REGION, FunctionSpec
 from local.lambda_runtime import LambdaRuntime
 from local.model_process import ModelProcess
 from local.stack_info import ACCESS_KEY, PROJECT_ROOT, StackInfo
+from local.stack_options import ModelEndpoint, StackOptions
 from local.template import Arns, Resource, Template
-from trace_summarization.constants import ALLOWED_TEAM_IDS, EMBEDDING_TOPIC
+from trace_summarization.constants import EMBEDDING_TOPIC
 
 _LAMBDA_PYTHON = PROJECT_ROOT / ".venv" / "lambda-runtime" / "bin" / "python"
-
-
-@dataclass(frozen=True)
-class ModelEndpoint:
-    """A model endpoint to use instead of the offline one."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    provider: str = ""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        """The endpoint that OPENAI_BASE_URL and OPENAI_API_KEY name; None when neither is set."""
-        base_url, api_key = environment.get("OPENAI_BASE_URL"), environment.get("OPENAI_API_KEY")
-        if not base_url and not api_key:
-            return None
-        return cls(base_url or "https://api.openai.com/v1", api_key or "unused")
-
-
-@dataclass(frozen=True)
-class StackOptions:
-    """How a stack starts. Ports of 0 are chosen.
-
-    `data_dir` holds logs and the allowlist, and ClickHouse's data when `persistent`. `function_environment` overrides
-    variables by handler name (`summarize_trace`), `backoff_scale` shortens the waiting of every `Retry`, and `context`
-    adds CDK context keys.
-    """
-
-    data_dir: Path
-    persistent: bool = True
-    aws_port: int = 0
-    clickhouse_port: int = 0
-    kafka_port: int = 0
-    model_port: int = 0
-    workers: int = 8
-    model: ModelEndpoint | None = None
-    model_latency_seconds: float = 0.0
-    allowed_team_ids: tuple[int, ...] = ALLOWED_TEAM_IDS
-    backoff_scale: float = 1.0
-    function_environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Stack:

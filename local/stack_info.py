@@ -11,6 +11,7 @@ from botocore.config import Config
 from clickhouse_connect.driver.client import Client
 from pydantic import BaseModel, ConfigDict
 
+from local.errors import DataDirectoryInUseError
 from local.lambda_function import REGION
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -66,10 +67,6 @@ class StackInfo(BaseModel):
     def clickhouse(self) -> Client:
         """A ClickHouse client of the stack."""
         return clickhouse_connect.get_client(host=self.clickhouse_host, port=self.clickhouse_port)
-
-
-class DataDirectoryInUseError(RuntimeError):
-    """Another stack owns the data directory."""
 
 
 class DataDirectory:

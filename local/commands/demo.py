@@ -12,8 +12,8 @@ from local.load_events import load_events
 from local.output import Output, data_dir_option
 from local.queries import busy_hours, stored_summaries
 from local.session import read_allowlist, running_or_own_stack, write_allowlist
-from local.stack import StackOptions
 from local.stack_info import PROJECT_ROOT, StackInfo
+from local.stack_options import StackOptions
 from trace_summarization.planning import parse_allowlist
 from trace_summarization.timestamps import format_rfc3339
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
+from local.errors import DataDirectoryInUseError
 from local.output import Output, data_dir_option, json_option
-from local.stack_info import PROJECT_ROOT, DataDirectory, DataDirectoryInUseError
+from local.stack_info import PROJECT_ROOT, DataDirectory
 
 _MIN_NODE = 20
 _MIN_FREE_BYTES = 2_000_000_000

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.clickhouse_server import ClickHouseServer
-from local.stack import Stack, StackOptions
+from local.stack import Stack
+from local.stack_options import StackOptions
 from tests.flow.http_proxy import HttpProxy
 from tests.flow.workbench import Workbench
 

@@ -97,8 +97,8 @@ class Workbench:
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         """All events of an execution's history."""
-        events: list[dict[str, Any]] = self.info.aws("stepfunctions").get_execution_history(executionArn=arn)["events"]
-        return events
+        pages = self.info.aws("stepfunctions").get_paginator("get_execution_history")
+        return [event for page in pages.paginate(executionArn=arn, maxResults=1_000) for event in page["events"]]
 
     def children_of(self, team_id: int) -> list[str]:
         """Names of the team's executions that a coordinator started, in order of their attempt."""

@@ -14,7 +14,8 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from local.clickhouse_server import ClickHouseServer, EngineStartError
+from local.clickhouse_server import ClickHouseServer
+from local.errors import EngineStartError
 from local.ports import PortInUseError
 from tests.local_engines.clickhouse_requests import request
 from tests.local_engines.processes import PROJECT_ROOT
@@ -196,7 +197,8 @@ FOLDER_SCRIPT = """
     import subprocess, sys, threading, time
     from pathlib import Path
     import clickhouse_connect
-    from local.clickhouse_server import ClickHouseServer, EngineStartError
+    from local.clickhouse_server import ClickHouseServer
+from local.errors import EngineStartError
 
     folder = Path(sys.argv[1])
     server = ClickHouseServer(folder)

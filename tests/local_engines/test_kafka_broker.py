@@ -9,7 +9,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from local.kafka_broker import BrokerStartError, KafkaBroker
+from local.errors import BrokerStartError
+from local.kafka_broker import KafkaBroker
 from local.ports import PortInUseError
 from tests.local_engines.processes import is_running
 
