@@ -1,5 +1,6 @@
 """`run`: start the coordinator, or one team's machine, and follow it to its result."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ def run(team: int | None, data_dir: Path, output: Output, **inputs: Any) -> None
         execution = run_and_tell(info, given, output)
         hours = hours_near_an_empty_window(info, given, execution)
     if execution.status != "SUCCEEDED":
-        output.fail(f"{execution.error}: {_first_line(execution.cause)}", execution=execution.arn)
+        output.fail(f"{execution.error}: {_message(execution.cause)}", execution=execution.arn)
     tell_result(execution, hours, output)
 
 
@@ -130,6 +131,9 @@ def tell_result(execution: Execution, hours: list[BusyHour], output: Output) -> 
     output.result({**document, "nearest_hours": nearest} if nearest else document)
 
 
-def _first_line(text: str | None) -> str:
-    """The message within a Lambda's error document, or the text's first line."""
-    return (text or "").partition("\n")[0]
+def _message(cause: str | None) -> str:
+    """The message within a Lambda's error document, else the cause's first line."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return (cause or "").partition("\n")[0]

@@ -75,6 +75,7 @@ def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLi
     if up.poll() is None:
         up.send_signal(signal.SIGINT)
         up.wait(30)
+    up.stdout.close()
 
 
 def test_every_command_has_help_with_an_example() -> None:
