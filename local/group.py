@@ -1,6 +1,5 @@
 """Errors that a user can do something about, told in one line."""
 
-import sys
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ from local.output import Output
 from local.ports import PortInUseError
 from trace_summarization.errors import TraceSummarizationError
 
+_AS_JSON = "local.as_json"
 _FORESEEN = (
     BotoCoreError,
     ClickHouseError,
@@ -28,10 +28,15 @@ _FORESEEN = (
 class ErrorsInOneLine(click.Group):
     """A command group that tells foreseen errors in one line, with `--json` as the document."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember whether the command's output is a JSON document."""
+        ctx.meta[_AS_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except _FORESEEN as error:
-            output = Output(as_json="--json" in sys.argv)
+            output = Output(ctx.meta[_AS_JSON])
             output.fail(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}")
