@@ -9,6 +9,7 @@ from typing import Any
 
 from aws_croniter import AwsCroniter
 
+from local.errors import LocalStackError
 from local.template import Arns, Template
 from trace_summarization.timestamps import format_rfc3339
 
@@ -29,11 +30,21 @@ class Rule:
         """When the rule is due next, UTC. A rate counts from the epoch, so that a restart keeps its beat."""
         rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", self.expression)
         if rate is None:
-            due: list[datetime] = AwsCroniter(self.expression.removeprefix("cron(").removesuffix(")")).get_next(moment)
-            return due[0]
+            return self._next_of_cron(moment)
         step = int(rate[1]) * _RATE_UNITS[rate[2]]
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         return epoch + ((moment - epoch) // step + 1) * step
+
+    def _next_of_cron(self, moment: datetime) -> datetime:
+        try:
+            due: datetime | None = AwsCroniter(self.expression.removeprefix("cron(").removesuffix(")")).get_next(
+                moment
+            )[0]
+        except ValueError as error:  # the library takes no LW
+            raise LocalStackError(f"{self.name}: {self.expression} cannot be followed here: {error}") from error
+        if due is None:
+            raise LocalStackError(f"{self.name}: {self.expression} is never due again")
+        return due
 
     def input_at(self, due: datetime) -> dict[str, Any]:
         """The execution's input: the target's own, with the event's `time` put in."""
