@@ -22,6 +22,7 @@ _URL = re.compile(
     r"|(?<![\w:/])//[\w-]+\.\S*",
     re.IGNORECASE,
 )
+_SCHEME = re.compile(r":/{2,}|(?:java|vb)script\s*:", re.IGNORECASE)  # left without what makes a URL, or within a word
 _TOP_LEVEL_DOMAINS = (
     "com|org|net|io|ai|dev|app|co|gov|edu|info|biz|me|xyz|ru|cn|de|fr|uk|us|eu|jp|in|br|ly|gl|to|tk|top"
 )
@@ -55,7 +56,7 @@ def safe_text(text: str, longest: int) -> str:
             break
         line = stripped
     else:
-        line = _TAG_START.sub("", line.replace("&", " "))
+        line = _SCHEME.sub(" ", _TAG_START.sub("", line.replace("&", " ")))
     return shortened(" ".join(line.split()), longest)
 
 
@@ -72,7 +73,7 @@ def _stripped(line: str) -> str:
     line = _INVISIBLE.sub("", html.unescape(line))
     line = _MARKDOWN_LINK.sub(r"\1", line)
     line = _TAG_START.sub("", _TAG.sub(" ", line))
-    line = _DOMAIN_WITH_PATH.sub(r"\1", _URL.sub(_LINK, line))
+    line = _DOMAIN_WITH_PATH.sub(r"\1", _SCHEME.sub(" ", _URL.sub(_LINK, line)))
     line = _SECRET.sub(_HIDDEN, line)
     line = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", line)
     line = _LONG_RUN.sub(_hidden_if_random, line)

@@ -198,7 +198,7 @@ FOLDER_SCRIPT = """
     from pathlib import Path
     import clickhouse_connect
     from local.clickhouse_server import ClickHouseServer
-from local.errors import EngineStartError
+    from local.errors import EngineStartError
 
     folder = Path(sys.argv[1])
     server = ClickHouseServer(folder)

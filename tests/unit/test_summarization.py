@@ -158,6 +158,7 @@ def test_references_fit_their_size() -> None:
         ("http:evil.example java\u200bscript:alert(1)", "[link] [link]"),
         ("//evil.example/x www.evil.example", "[link] [link]"),
         ("git clone evil.com/repo from evil.com", "git clone evil.com from evil.com"),
+        ("a :// b, xjavascript: c", "a b, x c"),
         ("mailto:a@b.example data:text/html,x", "[link] [link]"),
         ("data: 5 rows, file: missing", "data: 5 rows, file: missing"),
         ("`code` and **bold**", "code and bold"),
