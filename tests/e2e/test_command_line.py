@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +17,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from kafka import KafkaConsumer, TopicPartition
 
 from local.cli import main
+from local.stack_info import StackInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = ["--window-start", "2025-01-15T14:00:00Z", "--window-end", "2025-01-15T15:00:00Z"]
@@ -134,6 +139,81 @@ def test_the_coordinator_goes_over_the_allowlist(command_line: CommandLine) -> N
     ran = command_line.json("run", "--max-traces", "3", "--mode", "minimal", *HOUR)
     assert ran["result"]["teams_failed"] == 0
     assert ran["result"]["total_summaries"] == ran["result"]["total_traces"] == 4
+
+
+def test_the_demo_summarizes_every_sampled_trace_once(command_line: CommandLine) -> None:
+    first = command_line("demo")
+    assert first.returncode == 0, first.stderr
+    assert _told_number(first, "teams_failed") == 0
+    summaries = _told_number(first, "total_summaries")
+    assert summaries == _told_number(first, "total_traces") > 100
+    assert "Three of the summaries" in first.stdout
+    assert "Try next" in first.stdout
+    info = StackInfo.model_validate(command_line.info)
+    rows, calls = _stored_summaries(info), _model_calls(info)
+    assert all(set(_PROPERTIES) <= set(json.loads(properties)) for _, properties in rows)
+    window = "window_start >= '2025-01-15 14:00:00' AND window_end <= '2025-01-15 15:00:00' AND mode = 'detailed'"
+    with info.clickhouse() as client:
+        query = f"SELECT trace_id FROM trace_summarization.trace_summaries WHERE {window}"
+        summarized = {row[0] for row in client.query(query).result_rows}
+    assert summarized <= _queued_documents(info), "one request at least for each summary"
+
+    again = command_line("demo")
+    assert _told_number(again, "total_summaries") == summaries
+    assert _stored_summaries(info) == rows
+    assert _model_calls(info) == calls
+
+
+_PROPERTIES = (
+    "$ai_trace_id", "$ai_batch_run_id", "$ai_summary_mode", "$ai_summary_title", "$ai_summary_flow_diagram",
+    "$ai_summary_bullets", "$ai_summary_interesting_notes", "$ai_text_repr_length", "$ai_event_count",
+    "trace_timestamp", "$ai_window_start", "$ai_window_end", "$ai_execution_id", "$ai_summary_model",
+    "$ai_summary_prompt_version", "$ai_summary_content_hash", "$ai_summary_input_tokens", "$ai_summary_output_tokens",
+)  # fmt: skip
+
+
+def _told_number(told: Told, name: str) -> int:
+    found = re.search(rf"^  {name} +(\d+)$", told.stdout, re.MULTILINE)
+    assert found, told.stdout
+    return int(found[1])
+
+
+def _stored_summaries(info: StackInfo) -> list[tuple[Any, ...]]:
+    with info.clickhouse() as client:
+        query = "SELECT toString(uuid), properties FROM events WHERE event = '$ai_trace_summary' ORDER BY ALL"
+        return [tuple(row) for row in client.query(query).result_rows]
+
+
+def _model_calls(info: StackInfo) -> int:
+    with urllib.request.urlopen(info.model_base_url.removesuffix("/v1") + "/_requests", timeout=10) as answer:
+        return int(json.loads(answer.read())["count"])
+
+
+def _queued_documents(info: StackInfo) -> set[str]:
+    consumer = KafkaConsumer(bootstrap_servers=info.kafka_bootstrap_servers, group_id=None)
+    partition = TopicPartition(info.kafka_topic, 0)
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    documents = set()
+    while batch := consumer.poll(timeout_ms=700):
+        documents |= {json.loads(record.value)["document_id"] for records in batch.values() for record in records}
+    consumer.close()
+    return documents
+
+
+def test_the_readme_s_commands_run_as_they_stand(command_line: CommandLine) -> None:
+    [block] = re.findall(r"## Use it\n\n```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.partition("#")[0].strip() for line in block.replace("\\\n", " ").splitlines()]
+    commands = [line.removeprefix("python -m local ") for line in lines if line.startswith("python -m local ")]
+    assert commands[0] == "up", "the fixture has done that"
+    for command in commands[1:]:
+        words = [
+            str(match)
+            for word in shlex.split(command)
+            for match in (sorted(ROOT.glob(word)) if "*" in word else [word])
+        ]
+        told = command_line(*words)
+        assert told.returncode == 0, command + told.stderr
 
 
 def test_an_empty_window_names_the_nearest_hours_with_data(command_line: CommandLine) -> None:
