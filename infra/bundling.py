@@ -26,11 +26,14 @@ BUNDLES = PROJECT_ROOT / ".local" / "bundles"
 INTERPRETERS = PROJECT_ROOT / ".local" / "python"
 MAX_UNZIPPED_BYTES = 90_000_000  # Lambda's own limit is 250 MB; a larger bundle starts later
 
-# Lambda's Amazon Linux 2023 has glibc 2.34; the older manylinux2014 tag misses wheels of current releases.
-_UV_PLATFORMS: dict[Architecture, str] = {
-    "arm64": "aarch64-manylinux_2_28",
-    "x86_64": "x86_64-manylinux_2_28",
+# python3.11 runs on Amazon Linux 2 (glibc 2.26), the later runtimes on Amazon Linux 2023 (glibc 2.34): a wheel for a
+# newer glibc installs, deploys, and fails on import. 2_28 where it runs, since more and more releases leave 2_17 out.
+_MANYLINUX: dict[PythonVersion, str] = {
+    "3.11": "manylinux_2_17",
+    "3.12": "manylinux_2_28",
+    "3.13": "manylinux_2_28",
 }
+_PROCESSORS: dict[Architecture, str] = {"arm64": "aarch64", "x86_64": "x86_64"}
 _TASK_ROOT = "/var/task"
 
 
@@ -49,8 +52,10 @@ class BundleTarget:
 
     def uv_arguments(self) -> list[str]:
         """Arguments that make `uv pip install` pick this target's wheels."""
-        platform = [] if self.platform == "host" else ["--python-platform", _UV_PLATFORMS[self.architecture]]
-        return ["--python-version", self.python_version, *platform]
+        version = ["--python-version", self.python_version]
+        if self.platform == "host":
+            return version
+        return [*version, "--python-platform", f"{_PROCESSORS[self.architecture]}-{_MANYLINUX[self.python_version]}"]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ class Schedules(Construct):
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
+        # A scope of their own, so that no schedule's name meets the id of anything else.
+        self._rules_scope = Construct(self, "Rules")
         self.rules = [
             self._rule(
                 ALL_TEAMS_SCHEDULE_NAME,
@@ -63,8 +65,8 @@ class Schedules(Construct):
             max_event_age=Duration.hours(MAX_EVENT_AGE_HOURS),
         )
         return events.Rule(
-            self,
-            "".join(word.capitalize() for word in name.split("-")),
+            self._rules_scope,
+            name,
             rule_name=self._settings.named(f"{SERVICE_NAME}-{name}"),
             description="Starts the batch summarization of traces",
             schedule=events.Schedule.expression(expression),

@@ -28,6 +28,9 @@ MAX_NAME_PREFIX_LENGTH = 16
 MAX_SCHEDULE_NAME_LENGTH = 24
 ALL_TEAMS_SCHEDULE_NAME = "all-teams"
 
+# What `cdk acknowledge` and `cdk cli-telemetry` write into the context.
+_CDK_CLI_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
+
 _SECRET_ARN = r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}$"  # noqa: S105 - a pattern
 _CLUSTER_ARN = r"^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster/[\w-]+/[\w-]+$"
 _BROKER = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}")
@@ -246,8 +249,8 @@ class StackSettings(_Context):
 
 
 def _belongs_to_cdk(key: str) -> bool:
-    # Feature flags, look-ups and the CLI's own keys hold one of these; ours are plain snake_case.
-    return bool(re.search(r"[@:/-]", key)) and key.replace("-", "_") not in StackSettings.model_fields
+    # Feature flags and what look-ups keep hold one of these characters.
+    return key in _CDK_CLI_KEYS or bool(re.search(r"[@:/]", key))
 
 
 def _parsed(key: str, value: Any) -> Any:

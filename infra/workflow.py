@@ -136,8 +136,8 @@ def _summarize_team(scope: Construct, team_machine: sfn.StateMachine) -> sfn.ICh
             "summaries_generated": sfn.JsonPath.number_at("$.Output.metrics.summaries_generated"),
         },
     )
-    # A child that failed, for whatever reason, is States.TaskFailed. That does not match States.Timeout: a team that
-    # used up its two hours is not given two more, while others wait.
+    # A child that failed, for whatever reason, is States.TaskFailed: one that used up its two hours too, because its
+    # machine ends before this task's time-out. It is given two more; both attempts fit into the coordinator's time.
     _retry(summarize, c.COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY, ["States.TaskFailed"])
     failed = sfn.Pass(
         scope,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,44 @@ def test_function_starts_and_gets_as_far_as_its_first_call_of_aws(
 ) -> None:
     answer = _answer(runtime, function, event)
     assert answer.get("errorType") == "SecretUnavailable", answer
+
+
+# --- on which system -------------------------------------------------------------------------------------------------
+
+# Of the runtime's operating system (Lambda developer guide, "Lambda runtimes"): Amazon Linux 2, Amazon Linux 2023.
+GLIBC_OF_RUNTIME: dict[PythonVersion, tuple[int, int]] = {"3.11": (2, 26), "3.12": (2, 34), "3.13": (2, 34)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("python_version", "architecture"), [("3.11", "x86_64"), ("3.13", "arm64")])
+def test_no_library_needs_a_newer_glibc_than_its_runtime_has(
+    python_version: PythonVersion, architecture: Architecture
+) -> None:
+    with staged_bundle(BundleTarget(python_version, architecture)) as bundle:
+        libraries = list(bundle.path.rglob("*.so*"))
+        needed = {path.name: _newest_glibc(path) for path in libraries}
+    assert len(needed) > 5
+    assert max(needed.values()) > (2, 0)
+    limit = GLIBC_OF_RUNTIME[python_version]
+    assert {name: glibc for name, glibc in needed.items() if glibc > limit} == {}
+
+
+def _newest_glibc(library: Path) -> tuple[int, int]:
+    """Newest version of glibc among the symbol versions that a library asks for; (0, 0) when it asks for none."""
+    found = re.findall(rb"GLIBC_(\d+)\.(\d+)", library.read_bytes())
+    return max(((int(major), int(minor)) for major, minor in found), default=(0, 0))
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+@pytest.mark.parametrize("python_version", get_args(PythonVersion))
+def test_wheels_are_chosen_for_a_glibc_that_the_runtime_has(
+    python_version: PythonVersion, architecture: Architecture
+) -> None:
+    platform = BundleTarget(python_version, architecture).uv_arguments()[-1]
+    processor, glibc = platform.split("-manylinux_")
+    major, minor = map(int, glibc.split("_"))
+    assert processor == {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
+    assert (major, minor) <= GLIBC_OF_RUNTIME[python_version]
 
 
 # --- for every other runtime -----------------------------------------------------------------------------------------

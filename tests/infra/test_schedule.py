@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.synthesis import cached_synthesis, host_context
 from tests.infra.cloudformation import Template, readable
 from trace_summarization.models import BatchSummarizationInputs, BatchTraceSummarizationCoordinatorInputs
 
@@ -60,7 +61,7 @@ def test_the_queue_is_encrypted_takes_tls_only_and_only_from_the_rules(custom_te
     denied, *allowed = readable(policy["PolicyDocument"]["Statement"])
     assert (denied["Effect"], denied["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     senders = {statement["Condition"]["ArnEquals"]["aws:SourceArn"] for statement in allowed}
-    assert senders == {"${SchedulesAllTeams.Arn}", "${SchedulesTeam42.Arn}", "${SchedulesNightly.Arn}"}
+    assert senders == {f"${{SchedulesRules{name}.Arn}}" for name in ("allteams", "team42", "nightly")}
     assert {statement["Principal"]["Service"] for statement in allowed} == {"events.amazonaws.com"}
 
 
@@ -83,6 +84,16 @@ def test_a_further_schedule_for_all_teams_starts_the_coordinator(custom_template
     rule = _rules(custom_template)["staging-trace-summarization-nightly"]
     assert rule["State"] == "DISABLED"
     assert readable(_only_target(rule)["Arn"]) == "${WorkflowCoordinator}"
+
+
+@pytest.mark.slow
+def test_schedules_of_nearly_the_same_name_and_of_the_queues_name_stand_beside_each_other() -> None:
+    names = ["team-1", "team1", "dead-letter-queue", "allteams", "rules"]
+    schedules = [{"name": name, "expression": "rate(1 hour)"} for name in names]
+    document = Template(cached_synthesis({**host_context(), "schedules": schedules})).document
+    rules = [body for body in document["Resources"].values() if body["Type"] == "AWS::Events::Rule"]
+    expected = [f"trace-summarization-{name}" for name in ("all-teams", *names)]
+    assert sorted(rule["Properties"]["Name"] for rule in rules) == sorted(expected)
 
 
 def test_every_input_that_a_rule_sends_is_one_that_its_machine_takes(custom_template: Template) -> None:

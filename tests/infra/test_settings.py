@@ -40,7 +40,14 @@ def test_no_context_is_a_valid_context() -> None:
 
 
 def test_keys_of_the_cdk_are_left_alone() -> None:
-    of_cdk = {"@aws-cdk/core:flag": True, "aws:cdk:enable-asset-metadata": False, "acknowledged-issue-numbers": [1]}
+    of_cdk = {
+        "@aws-cdk/core:flag": True,
+        "aws-cdk:enableDiffNoFail": True,
+        "aws:cdk:enable-asset-metadata": False,
+        "availability-zones:account=111122223333:region=eu-central-1": ["eu-central-1a"],
+        "acknowledged-issue-numbers": [1],
+        "cli-telemetry": False,
+    }
     assert StackSettings.from_context(of_cdk) == StackSettings()
 
 
@@ -75,6 +82,8 @@ def test_expressions_of_eventbridge_are_taken(expression: str) -> None:
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"schedule_enable": False}, ["schedule_enable", "unknown", "schedule_enabled"]),
     ({"name-prefix": "x"}, ["name-prefix", "unknown", "name_prefix"]),
+    ({"log-retention-dayz": "3"}, ["log-retention-dayz", "unknown", "log_retention_days"]),
+    ({"kafka-bootstrap": "x"}, ["kafka-bootstrap", "unknown", "kafka"]),
     ({"name_prefix": "Staging"}, ["name_prefix", "Staging", "a-z"]),
     ({"name_prefix": "staging-"}, ["name_prefix", "staging-", "a-z"]),
     ({"name_prefix": "x" * 17}, ["name_prefix", "16"]),

@@ -57,7 +57,7 @@ def test_outputs_say_where_everything_is(template: Template) -> None:
         "TeamAllowlistParameter": "/trace-summarization/allowed-team-ids",
         "ClickHouseSecretArn": "${FunctionsClickHouseSecret}",
         "ModelSecretArn": "${FunctionsModelSecret}",
-        "AllTeamsRuleName": "${SchedulesAllTeams}",
+        "AllTeamsRuleName": "${SchedulesRulesallteams}",
         "MissedRunsQueueUrl": "${SchedulesDeadLetterQueue}",
         "PlanRunFunctionName": "${FunctionsPlanRunFunction}",
         "SampleTracesFunctionName": "${FunctionsSampleTracesFunction}",
