@@ -16,7 +16,11 @@ from trace_summarization.models import BatchRunRow, Mode, StoredSummary, Summary
 _SEARCHED: Final = timedelta(hours=c.MAX_TRACE_DURATION_HOURS)
 
 # Many small writers: the server gathers their rows into one part, and answers when it is written.
-_INSERT_SETTINGS: Final = {"async_insert": 1, "wait_for_async_insert": 1}
+_INSERT_SETTINGS: Final = {
+    "async_insert": 1,
+    "wait_for_async_insert": 1,
+    "wait_for_async_insert_timeout": c.CLICKHOUSE_MAX_EXECUTION_SECONDS,
+}
 
 # The expressions are those of the sort key of `events`, so that this reads one mark per day.
 _FIND_SQL: Final = """

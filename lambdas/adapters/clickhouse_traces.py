@@ -41,15 +41,22 @@ FROM candidates
 ORDER BY trace_hash, trace_id
 """
 
+# A trace ends 24 hours after its own first event, whatever the window: its text must not depend on who asks.
 _EXTENT_SQL: Final = """
-SELECT min(event_time), max(event_time), count(), sum(event_bytes)
+SELECT first, arrayMax(event -> event.1, known), length(known), arraySum(event -> event.2, known)
 FROM (
-    SELECT min(timestamp) AS event_time, argMin(properties_bytes, (timestamp, -toUnixTimestamp64Micro(inserted_at)))
-        AS event_bytes
-    FROM {database}.ai_events
-    WHERE team_id = {{team_id:Int64}} AND trace_id = {{trace_id:String}}
-        AND timestamp >= {{start:DateTime('UTC')}} AND timestamp < {{end:DateTime('UTC')}}
-    GROUP BY uuid
+    SELECT
+        min(event_time) AS first,
+        arrayFilter(event -> event.1 < addHours(first, {{hours:UInt8}}), groupArray((event_time, event_bytes))) AS known
+    FROM (
+        SELECT
+            min(timestamp) AS event_time,
+            argMin(properties_bytes, (timestamp, -toUnixTimestamp64Micro(inserted_at))) AS event_bytes
+        FROM {database}.ai_events
+        WHERE team_id = {{team_id:Int64}} AND trace_id = {{trace_id:String}}
+            AND timestamp >= {{start:DateTime('UTC')}} AND timestamp < {{end:DateTime('UTC')}}
+        GROUP BY uuid
+    )
 )
 """
 
@@ -104,7 +111,7 @@ class ClickHouseTraceStore:
             after_hash, after_id, _ = rows[-1]
 
     def extent(self, team_id: int, trace_id: str, window: Window) -> TraceExtent | None:
-        """First and last event, count and bytes of a trace, searched 24 hours around the window."""
+        """First event of a trace, searched 24 hours around the window, its last 24 hours on at most, count, bytes."""
         rows = self._rows(
             "measuring a trace",
             _EXTENT_SQL,
@@ -113,6 +120,7 @@ class ClickHouseTraceStore:
                 "trace_id": trace_id,
                 "start": _whole_seconds(window.start - _LOOK_BACK),
                 "end": _whole_seconds(window.end + _LOOK_BACK),
+                "hours": c.MAX_TRACE_DURATION_HOURS,
             },
         )
         first, last, count, size = rows[0]

@@ -11,6 +11,7 @@ from trace_summarization import constants as c
 from trace_summarization.errors import EmbeddingNotQueued
 
 _CONNECT_TIMEOUT_MS = 5_000
+_OLDEST_BROKER = (2, 6)
 
 
 class KafkaEmbeddingQueue:
@@ -57,6 +58,9 @@ def _producer_options(settings: KafkaSettings) -> dict[str, Any]:
         "compression_type": "gzip",
         # The limit is on our message; key, headers and batch framing come on top of it.
         "max_request_size": c.MAX_KAFKA_MESSAGE_BYTES + 65_536,
+        # With the version given, connecting is left to the producer's own thread. Asking the broker for it would happen
+        # here, and kafka-python 3.0 bounds that by no timeout while a TLS handshake hangs.
+        "api_version": _OLDEST_BROKER,
         "bootstrap_timeout_ms": _CONNECT_TIMEOUT_MS,
         "request_timeout_ms": _CONNECT_TIMEOUT_MS,
         "max_block_ms": _CONNECT_TIMEOUT_MS,

@@ -2,6 +2,8 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -45,7 +47,9 @@ class OpenAiSummaryModel:
 
     def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, provider: str = "") -> None:
         self._provider = provider or urlsplit(base_url).hostname or base_url
-        self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0)
+        self._api_key = api_key
+        self._base_url = base_url
+        self._connect()
 
     @property
     def provider(self) -> str:
@@ -55,21 +59,17 @@ class OpenAiSummaryModel:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._caller.shutdown(wait=False)
 
     def answer(self, model: str, system: str, user: str, timeout_seconds: float) -> ModelAnswer:
-        """Ask once. `timeout_seconds` bounds connecting and each wait for data. Raises the `Model*` errors."""
+        """Ask once. `timeout_seconds` bounds the whole call. Raises the `Model*` errors."""
+        # The client's own timeout bounds each wait for data, and gateways drip blanks to keep a connection open.
+        call = self._caller.submit(self._ask, model, system, user, timeout_seconds)
         try:
-            completion = self._client.chat.completions.create(
-                model=model,
-                messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": RESPONSE_SCHEMA},
-                },
-                max_completion_tokens=MAX_OUTPUT_TOKENS,
-                reasoning_effort="minimal" if takes_minimal_effort(model) else openai.omit,
-                timeout=openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds)),
-            )
+            completion = call.result(timeout_seconds)
+        except FutureTimeoutError:
+            self._abandon()
+            raise ModelUnavailable(f"no answer within {timeout_seconds:.0f} s") from None
         # Chained errors would carry the provider's message, which can quote the prompt, into logs: hence `from None`.
         except (openai.APIError, json.JSONDecodeError) as error:
             raise _typed(error, timeout_seconds) from None
@@ -83,6 +83,28 @@ class OpenAiSummaryModel:
                 output_tokens=_count(usage.completion_tokens) if usage else None,
             ),
         )
+
+    def _ask(self, model: str, system: str, user: str, timeout_seconds: float) -> ChatCompletion:
+        return self._client.chat.completions.create(
+            model=model,
+            messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": RESPONSE_SCHEMA},
+            },
+            max_completion_tokens=MAX_OUTPUT_TOKENS,
+            reasoning_effort="minimal" if takes_minimal_effort(model) else openai.omit,
+            timeout=openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds)),
+        )
+
+    def _connect(self) -> None:
+        self._client = openai.OpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0)
+        self._caller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+
+    def _abandon(self) -> None:
+        """Leave a call that takes too long behind, with its connection and thread, and start afresh."""
+        self.close()
+        self._connect()
 
 
 def takes_minimal_effort(model: str) -> bool:

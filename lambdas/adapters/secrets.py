@@ -76,7 +76,7 @@ class ClickHouseSecret(_Secret):
 class ModelSecret(_Secret):
     """How to reach the model: any endpoint that speaks OpenAI's API."""
 
-    api_key: str = Field(min_length=1, repr=False)
+    api_key: str = Field(pattern=r"^[!-~]+$", repr=False)
     base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://")
     provider: str = ""
 

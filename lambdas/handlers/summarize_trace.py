@@ -21,18 +21,27 @@ logger = Logger()
 metrics = Metrics()
 
 
-@functools.cache
 def _pipeline() -> TracePipeline:
     clickhouse = ClickHouseSettings.from_environment(os.environ)
     kafka = KafkaSettings.from_environment(os.environ)
-    secret = ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)
     return TracePipeline(
         traces=ClickHouseTraceStore.from_settings(clickhouse),
         summaries=ClickHouseSummaryStore.from_settings(clickhouse),
-        model=OpenAiSummaryModel(secret.api_key, secret.base_url, secret.provider),
-        queue=KafkaEmbeddingQueue(kafka),
+        model=_model(ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)),
+        queue=_queue(kafka),
         embedding_models=kafka.embedding_models,
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _model(secret: ModelSecret) -> OpenAiSummaryModel:
+    """The model's client, kept until the secret changes: a rotated key must not wait for a new process."""
+    return OpenAiSummaryModel(secret.api_key, secret.base_url, secret.provider)
+
+
+@functools.cache
+def _queue(settings: KafkaSettings) -> KafkaEmbeddingQueue:
+    return KafkaEmbeddingQueue(settings)
 
 
 @metrics.log_metrics

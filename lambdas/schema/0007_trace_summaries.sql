@@ -1,4 +1,5 @@
--- The documented way to read summaries: one row per team, trace and mode, the newest. A rerun repeats the event's
+-- The documented way to read summaries: one row per team, trace and mode, the newest. (A trace id that is used again
+-- after more than a day begins another trace, with a row of its own.) A rerun repeats the event's
 -- timestamp, so that it can be a key here; filters on team_id and timestamp thereby reach the sort key of `events`.
 CREATE VIEW IF NOT EXISTS {database}.trace_summaries AS
 SELECT
@@ -42,6 +43,7 @@ SELECT
     JSONExtractString(properties, '$ai_summary_fingerprint') AS fingerprint,
     JSONExtract(properties, '$ai_summary_input_tokens', 'Nullable(UInt64)') AS input_tokens,
     JSONExtract(properties, '$ai_summary_output_tokens', 'Nullable(UInt64)') AS output_tokens,
+    JSONExtract(properties, '$ai_summary_cost_usd', 'Nullable(Float64)') AS cost_usd,
     parseDateTime64BestEffortOrNull(JSONExtractString(properties, '$ai_summarized_at'), 6, 'UTC') AS summarized_at
 FROM
 (

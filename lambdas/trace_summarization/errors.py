@@ -13,7 +13,7 @@
         |-- InvalidInput             what the caller gave
         |-- InvalidAllowlist         the team allowlist parameter
         |-- InvalidConfiguration     a secret, an environment variable
-        |-- ClickHouseAtCapacity     more load would make it worse: the next run is the recovery
+        |-- ClickHouseAtCapacity     more load would make it worse: a later run recovers
         |-- ClickHouseQueryFailed    rejected: SQL, schema, rights
         |-- ModelRejectedRequest     4xx other than 429
         |-- ModelRefused             a refusal or the content filter
@@ -65,7 +65,7 @@ class InvalidInput(FinalError):
 
 
 class InvalidAllowlist(FinalError):
-    """The team allowlist is not a JSON array of distinct team ids. Raised by PlanRun."""
+    """The team allowlist is not a JSON array of team ids. Raised by PlanRun."""
 
 
 class InvalidConfiguration(FinalError):
@@ -73,7 +73,7 @@ class InvalidConfiguration(FinalError):
 
 
 class ClickHouseAtCapacity(FinalError):
-    """ClickHouse refuses more queries. Not retried: the load would make it worse; the next run is the recovery."""
+    """ClickHouse refuses more queries. No state retries it: the load would make it worse; a later run recovers."""
 
 
 class ClickHouseQueryFailed(FinalError):

@@ -88,6 +88,7 @@ def summary_event(
         FINGERPRINT_PROPERTY: identity.fingerprint,
         "$ai_summary_input_tokens": usage.input_tokens,
         "$ai_summary_output_tokens": usage.output_tokens,
+        "$ai_summary_cost_usd": usage.cost_usd,
         "$ai_summarized_at": format_microseconds(summarized_at),
     }
     return SummaryEvent(
@@ -99,24 +100,57 @@ def summary_event(
     )
 
 
-def reusable_summary(stored: StoredSummary | None, identity: SummaryIdentity) -> TraceSummary | None:
-    """The stored summary when it was made from exactly this: then nothing has to be paid for again."""
-    if stored is None or stored.properties.get(FINGERPRINT_PROPERTY) != identity.fingerprint:
-        return None
+def still_holds(stored: StoredSummary, identity: SummaryIdentity, trace_id: str) -> bool:
+    """Whether the stored summary was made from exactly this and is whole: then nothing has to be paid for again.
+
+    A row that somebody damaged, or wrote under our id, does not hold: it is replaced by a sound one.
+    """
+    properties = stored.properties
+    if properties.get(FINGERPRINT_PROPERTY) != identity.fingerprint or properties.get("$ai_trace_id") != trace_id:
+        return False
+    if not all(_is_text(properties.get(name)) for name in _READ_FROM_STORED) or (
+        properties["$ai_summary_mode"] != identity.mode
+    ):
+        return False
     try:
-        return summary_of(stored.properties)
-    except (KeyError, TypeError, ValueError):
-        return None  # written by someone else under our id: replaced by a sound one
+        summary = summary_of(properties)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return False
+    items = (*summary.bullets, *summary.interesting_notes)
+    return bool(summary.bullets) and all(_is_text(item.text) and _is_text(item.line_refs) for item in items)
 
 
 def summary_of(properties: Mapping[str, Any]) -> TraceSummary:
-    """The summary that an event's properties hold. Raises KeyError, TypeError or ValueError when they hold none."""
+    """The summary that an event's properties hold.
+
+    Raises KeyError, TypeError, ValueError or RecursionError when they hold none.
+    """
     return TraceSummary(
-        title=str(properties["$ai_summary_title"]),
-        flow_diagram=str(properties["$ai_summary_flow_diagram"]),
+        title=properties["$ai_summary_title"],
+        flow_diagram=properties["$ai_summary_flow_diagram"],
         bullets=_items(properties["$ai_summary_bullets"]),
         interesting_notes=_items(properties["$ai_summary_interesting_notes"]),
     )
+
+
+# What an embedding request is built from, besides bullets and notes.
+_READ_FROM_STORED = (
+    "$ai_trace_id",
+    "$ai_batch_run_id",
+    "$ai_summary_mode",
+    "$ai_summary_title",
+    "$ai_summary_flow_diagram",
+    "$ai_summary_bullets",
+    "$ai_summary_interesting_notes",
+    "$ai_window_start",
+    "$ai_window_end",
+    "$ai_summarized_at",
+)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be written as UTF-8."""
+    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
 
 
 def _items_json(items: tuple[SummaryItem, ...]) -> str:

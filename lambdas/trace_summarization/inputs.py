@@ -14,6 +14,7 @@ InputsT = TypeVar("InputsT", bound=BaseModel)
 # Step Functions adds this key to a child execution's input, so that the console links the two executions.
 STARTED_BY_KEY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 _SHOWN_VALUE_LENGTH = 80
+_TOLD_PROBLEMS = 10
 
 
 def parse_inputs(model: type[InputsT], raw: object) -> InputsT:
@@ -24,7 +25,10 @@ def parse_inputs(model: type[InputsT], raw: object) -> InputsT:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise InvalidInput("; ".join(_problem(model, detail) for detail in error.errors())) from error
+        problems = [_problem(model, detail) for detail in error.errors()[:_TOLD_PROBLEMS]]
+        if error.error_count() > _TOLD_PROBLEMS:
+            problems.append(f"and {error.error_count() - _TOLD_PROBLEMS} more")
+        raise InvalidInput("; ".join(problems)) from error
 
 
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:

@@ -152,7 +152,7 @@ class TeamSample(_Frozen):
 class SummarizationActivityResult(_Frozen):
     """The outcome of one trace: what SummarizeTrace returns, at most 150 bytes as JSON.
 
-    Field names are short because 1,000 outcomes share one 256 KiB payload. `tokens` counts input and output.
+    Field names are short because 1,000 outcomes share one 256 KiB payload.
     """
 
     outcome: Literal["generated", "skipped", "failed"]
@@ -256,6 +256,7 @@ class ModelUsage:
     model: str
     input_tokens: int | None
     output_tokens: int | None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True)

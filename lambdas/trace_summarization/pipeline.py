@@ -10,7 +10,7 @@ from typing import Any
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
 from trace_summarization.errors import ModelUnavailable, TraceSummarizationError
-from trace_summarization.events import SummaryIdentity, reusable_summary, summary_event
+from trace_summarization.events import SummaryIdentity, still_holds, summary_event
 from trace_summarization.models import (
     EmbeddingOutcome,
     ModelUsage,
@@ -100,7 +100,7 @@ class TracePipeline:
         identity = SummaryIdentity(rendered.text, run.mode, run.model, self.model.provider)
         with phases.measure("fetch"):
             stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
-        if stored is not None and reusable_summary(stored, identity) is not None:
+        if stored is not None and still_holds(stored, identity, trace_id):
             return self._queue_stored(run, trace_id, stored, phases)
         with phases.measure("model"):
             timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
@@ -127,9 +127,12 @@ class TracePipeline:
         """Queue a reused summary's embedding again, unless every model already holds this very content."""
         with phases.measure("queue"):
             message = embedding_request(run.team_id, stored.timestamp, stored.properties, self.embedding_models)
-            held = self.summaries.embedded_models(
-                run.team_id, trace_id, run.mode, stored.timestamp, message["content_hash"]
-            )
+            try:
+                held = self.summaries.embedded_models(
+                    run.team_id, trace_id, run.mode, stored.timestamp, message["content_hash"]
+                )
+            except TraceSummarizationError as error:
+                return _generated("failed", reused=True, error=error)
             if held.issuperset(self.embedding_models):
                 return _generated("unneeded", reused=True)
             return self._queued(message, reused=True)

@@ -24,7 +24,8 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r":/{2,}|(?:java|vb)script\s*:", re.IGNORECASE)  # left without what makes a URL, or within a word
 _TOP_LEVEL_DOMAINS = (
-    "com|org|net|io|ai|dev|app|co|gov|edu|info|biz|me|xyz|ru|cn|de|fr|uk|us|eu|jp|in|br|ly|gl|to|tk|top"
+    "com|org|net|io|ai|dev|app|co|gov|edu|info|biz|me|xyz|ru|cn|de|fr|uk|us|eu|jp|in|br|ly|gl|to|tk|top|zone|cloud|site"
+    "|online|shop|link|click|store|tech|live|club|example|nl|es|se|pl|ch|au|ca|kr|tw|za|cc|tv|su|ua"
 )
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
@@ -34,13 +35,15 @@ _SECRET = re.compile(
     r"|\bsk-[\w-]{16,}|\bsk_(?:live|test)_\w{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"
     r"|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
-    r"|(?i:\bbearer\s+[\w.~+/-]{16,}=*)"
+    r"|(?i:\b(?:bearer|basic)\s+[\w.~+/-]{16,}=*)"
 )
+# `DB_PASSWORD=x`, `"api_key": "x"`, `aws_secret_access_key = x`; a count, such as `max_tokens=4096`, is no secret.
 _NAMED_SECRET = re.compile(
-    r"\b(pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|auth[ _-]?token)(\s*[:=]\s*)(?!\[secret\])[^\s,;]+",
+    r"""([\w-]*(?:pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|token)[\w-]*["']?\s*[:=]\s*["']?)"""
+    r"""(?!\[secret\]|[\d.,]+\b)[^\s,;"'}]+""",
     re.IGNORECASE,
 )
-_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+])[A-Za-z0-9+]{32,}={0,2}")
+_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}={0,2}")
 _MAX_PASSES = 8
 _LINK = "[link]"
 _HIDDEN = "[secret]"
@@ -75,9 +78,9 @@ def _stripped(line: str) -> str:
     line = _TAG_START.sub("", _TAG.sub(" ", line))
     line = _DOMAIN_WITH_PATH.sub(r"\1", _SCHEME.sub(" ", _URL.sub(_LINK, line)))
     line = _SECRET.sub(_HIDDEN, line)
-    line = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", line)
+    line = _NAMED_SECRET.sub(rf"\1{_HIDDEN}", line)
     line = _LONG_RUN.sub(_hidden_if_random, line)
-    return " ".join(_MARKDOWN_MARKS.sub("", line).split())
+    return " ".join(_MARKDOWN_MARKS.sub("", line).replace("](", "] (").split())
 
 
 def _hidden_if_random(match: re.Match[str]) -> str:

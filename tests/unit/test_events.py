@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from embedding.requests import content_hash, document_content, embedding_request, encode, message_key
-from trace_summarization.events import SummaryIdentity, reusable_summary, summary_event, summary_event_id
+from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id
 from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
 from trace_summarization.planning import team_run
 
@@ -70,14 +70,20 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_fingerprint": IDENTITY.fingerprint,
         "$ai_summary_input_tokens": 812,
         "$ai_summary_output_tokens": 64,
+        "$ai_summary_cost_usd": None,
         "$ai_summarized_at": "2025-01-15T12:03:04.567890Z",
     }
     assert event().distinct_id == "trace_summary_42"
 
 
+def stored_with(**changes: object) -> StoredSummary:
+    properties = {**event().properties, **{f"$ai_{name}": value for name, value in changes.items()}}
+    return StoredSummary(FIRST, {name: value for name, value in properties.items() if value != "absent"})
+
+
 def test_a_stored_summary_holds_while_nothing_it_was_made_from_changed() -> None:
     stored = StoredSummary(FIRST, json.loads(json.dumps(dict(event().properties))))
-    assert reusable_summary(stored, IDENTITY) == SUMMARY
+    assert still_holds(stored, IDENTITY, "trace-1")
 
 
 @pytest.mark.parametrize(
@@ -85,15 +91,38 @@ def test_a_stored_summary_holds_while_nothing_it_was_made_from_changed() -> None
     [{"text": "L1: other"}, {"mode": "minimal"}, {"requested_model": "gpt-4o"}, {"provider": "offline"}],
 )
 def test_a_change_of_text_mode_model_or_provider_asks_for_a_new_summary(change: dict[str, str]) -> None:
-    stored = StoredSummary(FIRST, event().properties)
-    assert reusable_summary(stored, dataclasses.replace(IDENTITY, **change)) is None  # type: ignore[arg-type] # by name
+    changed = dataclasses.replace(IDENTITY, **change)  # type: ignore[arg-type] # by name
+    assert not still_holds(stored_with(), changed, "trace-1")
 
 
-@pytest.mark.parametrize("damage", [{"$ai_summary_bullets": "not JSON"}, {"$ai_summary_bullets": "[1]"}])
-def test_a_damaged_summary_is_made_anew(damage: dict[str, str]) -> None:
-    stored = StoredSummary(FIRST, {**event().properties, **damage})
-    assert reusable_summary(stored, IDENTITY) is None
-    assert reusable_summary(None, IDENTITY) is None
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"trace_id": "another"},
+        {"trace_id": "absent"},
+        {"batch_run_id": "absent"},
+        {"window_start": None},
+        {"window_end": 5},
+        {"summarized_at": "absent"},
+        {"summary_mode": "minimal"},
+        {"summary_mode": "absent"},
+        {"summary_title": None},
+        {"summary_title": "\ud800"},
+        {"summary_bullets": "not JSON"},
+        {"summary_bullets": "{}"},
+        {"summary_bullets": "[]"},
+        {"summary_bullets": "[1]"},
+        {"summary_bullets": '[{"text": null, "line_refs": ""}]'},
+        {"summary_bullets": '[{"text": "\\ud800", "line_refs": ""}]'},
+        {"summary_bullets": '[{"text": "x"}]'},
+        {"summary_bullets": "[" * 100_000},
+        {"summary_bullets": [{"text": "x", "line_refs": ""}]},
+        {"summary_interesting_notes": "absent"},
+        {"summary_flow_diagram": 7},
+    ],
+)
+def test_a_damaged_summary_does_not_hold(damage: dict[str, object]) -> None:
+    assert not still_holds(stored_with(**damage), IDENTITY, "trace-1")
 
 
 def test_the_embedded_text_has_no_diagram_and_no_line_references() -> None:

@@ -97,6 +97,12 @@ def test_a_long_value_is_shown_in_short() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_many_mistakes_are_told_in_short() -> None:
+    with pytest.raises(InvalidInput, match="; and 990 more$") as caught:
+        parse_inputs(BatchSummarizationInputs, {"team_id": 1, **{f"key{number}": 1 for number in range(1_000)}})
+    assert len(str(caught.value)) < 3_000
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

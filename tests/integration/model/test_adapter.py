@@ -1,5 +1,6 @@
 """The model adapter against a server that speaks OpenAI's API, over a socket."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -194,3 +195,31 @@ def test_what_goes_over_the_wire(name: str, effort: str | None) -> None:
 )
 def test_minimal_effort_only_where_the_model_takes_it(name: str, takes: bool) -> None:
     assert takes_minimal_effort(name) is takes
+
+
+def test_a_gateway_that_drips_blanks_does_not_outlast_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gateway:
+        threading.Thread(target=_drip, args=(gateway,), daemon=True).start()
+        model = OpenAiSummaryModel("key", f"http://127.0.0.1:{gateway.getsockname()[1]}/v1", "dripping")
+        began = time.monotonic()
+        with pytest.raises(ModelUnavailable, match="no answer within 1 s"):
+            model.answer("gpt-4.1-mini", "system", "user", 1.0)
+        assert time.monotonic() - began < 3
+        model.close()
+
+
+def _drip(gateway: socket.socket) -> None:
+    """Answer with a header and then a blank every tenth of a second, until the client has gone."""
+    connection, _ = gateway.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b"\n")
+            time.sleep(0.1)
+
+
+def test_after_a_call_was_left_behind_the_next_one_is_answered(server: ModelServer, model: OpenAiSummaryModel) -> None:
+    server.faults.replace([{"times": 1, "kind": "delay", "seconds": 3}])
+    with pytest.raises(ModelUnavailable):
+        model.answer("gpt-4.1-mini", system_prompt("minimal"), user_prompt("L1: hello"), 0.5)
+    assert model.answer("gpt-4.1-mini", system_prompt("minimal"), user_prompt("L1: hello"), 20.0).content
