@@ -36,14 +36,13 @@ class LineWriter:
         """Where each part begins, and the uuid of the event it belongs to."""
         return tuple(self._first_lines), tuple(self._event_uuids)
 
-    def begin(self, event_uuid: str) -> bool:
-        """The following lines come from this event. Always True."""
+    def begin(self, event_uuid: str) -> None:
+        """The following lines come from this event."""
         if self._first_lines and self._first_lines[-1] == self.line_count + 1:
             self._first_lines.pop()
             self._event_uuids.pop()
         self._first_lines.append(self.line_count + 1)
         self._event_uuids.append(event_uuid)
-        return True
 
     def structure(self, line: str) -> None:
         """A line of the layout, already clean."""

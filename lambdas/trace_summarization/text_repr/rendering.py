@@ -60,8 +60,8 @@ def render_trace(trace_id: str, events: Sequence[TraceEvent]) -> TextRepr:
     for node in nodes:
         writer.begin(node.event.uuid)
         renderer.event(node)
-    if writer.begin(heading_uuid):
-        renderer.trace_end(properties)
+    writer.begin(heading_uuid)
+    renderer.trace_end(properties)
     return TextRepr(writer.text(), writer.line_count, *writer.parts())
 
 

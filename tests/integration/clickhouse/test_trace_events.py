@@ -34,13 +34,28 @@ def test_a_trace_that_is_not_there_has_no_extent(database: EventsDatabase) -> No
     assert database.traces.extent(1, "t", HOUR) is None
 
 
-def test_the_extent_spans_24_hours_on_both_sides_of_the_window(database: EventsDatabase) -> None:
-    inside = [at("14:00", day=14), at("14:30"), at("14:59:59.999999", day=16)]
-    outside = [at("13:59:59.999999", day=14), at("15:00", day=16)]
+def test_the_extent_ends_24_hours_after_the_trace_began(database: EventsDatabase) -> None:
+    inside = [at("14:30"), at("14:31"), at("14:29:59.999999", day=16)]
+    outside = [at("13:59:59.999999", day=14), at("14:30", day=16), at("14:45", day=16)]
     rows = [database.event("t", moment) for moment in inside + outside]
     database.insert(*rows)
     size = sum(len(row[2]) for row in rows[:3])
     assert database.traces.extent(1, "t", HOUR) == TraceExtent(inside[0], inside[2], 3, size)
+
+
+def test_the_extent_is_the_same_whatever_window_asks(database: EventsDatabase) -> None:
+    database.insert(*(database.event("t", at("14:30") + timedelta(hours=hours)) for hours in range(0, 36, 4)))
+    extent = database.traces.extent(1, "t", HOUR)
+    assert extent is not None
+    assert extent.event_count == 6
+    assert database.traces.extent(1, "t", window("00:00", "23:00")) == extent
+
+
+def test_an_event_of_the_day_before_the_window_is_part_of_the_trace(database: EventsDatabase) -> None:
+    database.insert(database.event("t", at("14:00", day=14)), database.event("t", at("13:59", day=15)))
+    extent = database.traces.extent(1, "t", HOUR)
+    assert extent is not None
+    assert (extent.first_event, extent.event_count) == (at("14:00", day=14), 2)
 
 
 def test_events_come_by_time_then_uuid_with_their_fractions(database: EventsDatabase) -> None:
