@@ -6,14 +6,14 @@ STAMP := .venv/.set-up
 # The CDK's bridge greets a Node.js that is past its end of life with a page of text.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test lint format synth bench lock clean
+.PHONY: help setup demo test lint format synth bench lock clean missing-node-modules
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## Install everything into .venv/ and node_modules/, from the lock files
 
-$(STAMP): $(addsuffix .txt,$(LOCKS)) package-lock.json
+$(STAMP): $(addsuffix .txt,$(LOCKS)) package-lock.json $(if $(wildcard node_modules),,missing-node-modules)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	@command -v npm >/dev/null || { echo "Node.js 20 or later with npm is needed: install it first"; exit 1; }
 	$(PYTHON) -m venv --clear .venv

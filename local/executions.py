@@ -54,7 +54,7 @@ def _follow(info: StackInfo, arn: str, logs: "_Logs") -> Iterator[Progress]:
     client = info.aws("stepfunctions")
     ended = False
     while True:
-        for line in logs.new_lines():
+        for line in sorted(logs.new_lines(), key=lambda line: str(line["timestamp"])):
             if _belongs(line, arn):
                 yield Progress(line["message"], line)
         if ended:

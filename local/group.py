@@ -1,5 +1,8 @@
 """Errors that a user can do something about, told in one line."""
 
+import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,7 +12,6 @@ from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from infra.synthesis import SynthesisError
 from local.errors import LocalStackError
 from local.output import Output
-from local.ports import PortInUseError
 from trace_summarization.errors import TraceSummarizationError
 
 _AS_JSON = "local.as_json"
@@ -17,9 +19,8 @@ _FORESEEN = (
     BotoCoreError,
     ClickHouseError,
     ClientError,
-    FileNotFoundError,
     LocalStackError,
-    PortInUseError,
+    OSError,
     SynthesisError,
     TraceSummarizationError,
 )
@@ -32,6 +33,20 @@ class ErrorsInOneLine(click.Group):
         """Remember whether the command's output is a JSON document."""
         ctx.meta[_AS_JSON] = "--json" in args
         return super().parse_args(ctx, args)
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **further: Any) -> Any:
+        """Run the command line; with `--json` a wrong call is told as the document too."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given:
+            return super().main(args, *others, **further)
+        try:
+            return super().main(args, *others, **{**further, "standalone_mode": False})
+        except click.ClickException as error:
+            click.echo(json.dumps({"error": error.format_message()}))
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo(json.dumps({"error": "stopped"}))
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -47,12 +47,13 @@ class ModelProcess:
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             first_line, newline, _ = output_path.read_text().partition("\n")
-            if newline:
+            if newline and first_line.startswith("{"):
                 self._port = int(json.loads(first_line)["port"])
                 return
             time.sleep(_POLL_SECONDS)
         self.stop()
-        raise ModelServerStartError(f"the model server did not start: {output_path.read_text()[-2_000:]}")
+        said = output_path.read_text().strip().splitlines() or ["nothing"]
+        raise ModelServerStartError(f"the model server did not start on port {self._port}; it said: {said[-1]}")
 
     def stop(self) -> None:
         """Stop it."""

@@ -55,8 +55,15 @@ def json_option(command: CommandT) -> CommandT:
 
 def data_dir_option(command: CommandT) -> CommandT:
     """Add `--data-dir`."""
+
+    def not_empty(context: click.Context, parameter: click.Parameter, value: Path) -> Path:
+        if value == Path():
+            raise click.BadParameter("is empty, or the current folder; give a folder of its own", context, parameter)
+        return value
+
     option = click.option(
         "--data-dir",
+        callback=not_empty,
         type=click.Path(file_okay=False, path_type=Path),
         default=DEFAULT_DATA_DIR,
         show_default=".local",

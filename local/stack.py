@@ -18,7 +18,7 @@ from local.kafka_broker import KafkaBroker
 from local.lambda_function import ACCOUNT_ID, REGION, FunctionSpec
 from local.lambda_runtime import LambdaRuntime
 from local.model_process import ModelProcess
-from local.stack_info import ACCESS_KEY, PROJECT_ROOT, StackInfo
+from local.stack_info import ACCESS_KEY, OFFLINE_PROVIDER, PROJECT_ROOT, StackInfo
 from local.stack_options import ModelEndpoint, StackOptions
 from local.template import Arns, Resource, Template
 from trace_summarization.constants import EMBEDDING_TOPIC
@@ -126,7 +126,7 @@ class Stack:
         self.model.start()
         self._running.callback(self.model.stop)
         self._say("Model server is up (offline, extractive: no LLM)")
-        return ModelEndpoint(self.model.base_url, "offline", "offline")
+        return ModelEndpoint(self.model.base_url, "offline", OFFLINE_PROVIDER)
 
     def _secret_values(self, endpoint: ModelEndpoint) -> dict[str, dict[str, Any]]:
         """Secret values by the environment variable that names the secret."""

@@ -16,6 +16,7 @@ from local.lambda_function import REGION
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DATA_DIR = PROJECT_ROOT / ".local"
+OFFLINE_PROVIDER = "offline"
 ACCESS_KEY = "local"  # moto takes any credentials
 
 
@@ -40,6 +41,12 @@ class StackInfo(BaseModel):
     kafka_topic: str
     model_base_url: str
     model_provider: str
+
+    def model_told(self) -> str:
+        """Which model this stack asks, for people."""
+        if self.model_provider == OFFLINE_PROVIDER:
+            return "offline, extractive: it picks sentences and costs nothing"
+        return f"{self.model_base_url} (costs what it charges)"
 
     def exports(self) -> list[str]:
         """Lines for a shell, so that the AWS CLI talks to this stack."""

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -113,8 +114,11 @@ def _disk(data_dir: Path) -> Check:
 def _data_dir(data_dir: Path) -> Check:
     try:
         running = DataDirectory(data_dir).running()
-    except DataDirectoryInUseError as error:
+    except (DataDirectoryInUseError, OSError) as error:
         return Check("data directory", None, str(error))
+    existing = next(folder for folder in (data_dir.resolve(), *data_dir.resolve().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        return Check("data directory", None, f"{existing} cannot be written; give another --data-dir")
     found = f"a stack runs on it (process {running.pid})" if running else "free"
     return Check("data directory", found, "")
 

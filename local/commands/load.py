@@ -1,13 +1,14 @@
 """`load`: put recorded events into the local ClickHouse."""
 
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from local.load_events import LoadReport, load_events
-from local.output import Output, data_dir_option, json_option, stack_options
+from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option, stack_options
 from local.session import running_or_own_stack
 from trace_summarization.timestamps import format_rfc3339
 
@@ -26,6 +27,9 @@ Example:
 @json_option
 def load(files: tuple[Path, ...], shift: bool, data_dir: Path, output: Output) -> None:
     """Load event JSON lines, plain or gzip. Lines that are no event are told by number; the rest is loaded."""
+    for path in files:
+        if not path.is_file():
+            output.fail(f"{path} is no regular file: it is read twice; write what a pipe gives to a file first")
     now = datetime.now(UTC) if shift else None
     with (
         running_or_own_stack(stack_options(data_dir, dict(os.environ)), lambda _: None) as info,
@@ -33,6 +37,8 @@ def load(files: tuple[Path, ...], shift: bool, data_dir: Path, output: Output) -
     ):
         report = load_events(client, info.clickhouse_events_table, files, shift_to=now)
     tell_load(report, output)
+    if not report.loaded:
+        sys.exit(FAILURE_EXIT_CODE)
 
 
 def tell_load(report: LoadReport, output: Output) -> None:

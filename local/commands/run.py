@@ -2,17 +2,20 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from local.executions import Execution, Progress, describe, start_and_follow
-from local.output import Output, data_dir_option, json_option, stack_options
-from local.queries import BusyHour, busy_hours, nearest_hours
+from local.executions import Execution, describe, start_and_follow
+from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option, stack_options
+from local.progress import ProgressReport
+from local.queries import BusyHour, busy_hours, nearest_hours, teams_with_traces
 from local.session import read_allowlist, running_or_own_stack
 from local.stack_info import StackInfo
+from local.stack_options import ModelEndpoint
 from trace_summarization.models import BatchTraceSummarizationCoordinatorInputs, Window
 from trace_summarization.planning import parse_allowlist
 from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
@@ -46,54 +49,50 @@ def run(team: int | None, data_dir: Path, output: Output, **inputs: Any) -> None
     if team is not None:
         given["team_id"] = team
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), output.say) as info:
+        refuse_another_model(info, output)
         execution = run_and_tell(info, given, output)
         hours = hours_near_an_empty_window(info, given, execution)
+        hint = hint_for_nothing(info, given, execution, hours)
     if execution.status != "SUCCEEDED":
         output.fail(f"{execution.error}: {_message(execution.cause)}", execution=execution.arn)
-    tell_result(execution, hours, output)
+    tell_result(execution, hours, output, hint)
+    metrics = (execution.output or {}).get("metrics", {})
+    if metrics.get("summaries_failed") and not metrics.get("summaries_generated"):
+        sys.exit(FAILURE_EXIT_CODE)
+
+
+def refuse_another_model(info: StackInfo, output: Output) -> None:
+    """A stack's model is fixed when it starts: an environment that names another one would be ignored in silence."""
+    wanted = ModelEndpoint.from_environment(os.environ)
+    if wanted is not None and wanted.base_url != info.model_base_url:
+        output.fail(
+            f"OPENAI_BASE_URL / OPENAI_API_KEY ask for {wanted.base_url}, but the running stack uses "
+            f"{info.model_told()}: restart it with them set, or unset them"
+        )
 
 
 def run_and_tell(info: StackInfo, inputs: Mapping[str, Any], output: Output) -> Execution:
     """Start the machine that the inputs ask for and tell its progress until it ends."""
     machine = info.team_machine_arn if "team_id" in inputs else info.coordinator_arn
+    output.say(f"Model: {info.model_told()}")
     arn, progress = start_and_follow(info, machine, inputs)
     output.say(f"Execution {arn}")
-    for line in _told(progress):
-        output.say(line)
+    report = ProgressReport()
+    try:
+        for line in report.lines(progress):
+            output.say(line)
+    except KeyboardInterrupt:
+        output.say(
+            f"\nStopped following. Unless its stack ends with it, the execution goes on; to stop it:\n"
+            f"  aws stepfunctions stop-execution --execution-arn {arn}"
+        )
+        raise
+    failures = report.failures()
+    if failures:
+        output.say(f"\nFailed ({info.log_dir} tells more):")
+        for failure in failures:
+            output.say(f"  {failure}")
     return describe(info, arn)
-
-
-def _told(progress: Iterator[Progress]) -> Iterator[str]:
-    """Lines for people: one per team's beginning and end, one per trace."""
-    done: dict[int, int] = {}
-    sampled: dict[int, int] = {}
-    for step in progress:
-        fields = step.fields
-        team = fields.get("team_id")
-        if team is None:
-            continue
-        if step.message == "Processing batch":
-            sampled[team] = fields["traces"]
-            yield f"team {team}: {fields['traces']} traces"
-        elif step.message in ("Trace processed", "Failed to generate summary for trace"):
-            done[team] = done.get(team, 0) + ("outcome" in fields)
-            yield f"team {team}: {done[team]}/{sampled.get(team, '?')} {_outcome(fields)} {fields['trace_id']}"
-        elif step.message == "Batch trace summarization completed":
-            yield (
-                f"team {team}: {fields['summaries_generated']} generated ({fields['summaries_reused']} reused), "
-                f"{fields['summaries_skipped']} skipped, {fields['summaries_failed']} failed"
-                f" in {fields['duration_seconds']:.1f} s"
-            )
-        elif fields.get("level") == "ERROR":
-            yield f"team {team}: {step.message}: {fields.get('error')}: {fields.get('detail', '')}"
-
-
-def _outcome(fields: Mapping[str, Any]) -> str:
-    if "outcome" not in fields:
-        return f"attempt failed ({fields.get('error')})"
-    if fields["outcome"] == "skipped":
-        return f"skipped ({fields.get('reason')})"
-    return "reused" if fields.get("reused") else "summarized"
 
 
 def hours_near_an_empty_window(info: StackInfo, inputs: Mapping[str, Any], execution: Execution) -> list[BusyHour]:
@@ -117,18 +116,40 @@ def _window(info: StackInfo, inputs: Mapping[str, Any], execution: Execution) ->
     return Window(told["startDate"], told["startDate"])
 
 
-def tell_result(execution: Execution, hours: list[BusyHour], output: Output) -> None:
+def hint_for_nothing(
+    info: StackInfo, inputs: Mapping[str, Any], execution: Execution, hours: list[BusyHour]
+) -> str | None:
+    """What to do when a run found no trace and no hour near it has any."""
+    result = execution.output or {}
+    if execution.status != "SUCCEEDED" or hours or result.get("total_traces", 0) + _queried(result) > 0:
+        return None
+    teams = ",".join(map(str, teams_with_traces(info)))
+    if not teams:
+        return "No events are loaded: python -m local load samples/*.jsonl.gz"
+    if "team_id" in inputs:
+        return f"Team {inputs['team_id']} has no traces; teams that have: {teams}"
+    return f"No team with traces is on the allowlist: python -m local teams --set {teams}"
+
+
+def tell_result(execution: Execution, hours: list[BusyHour], output: Output, hint: str | None = None) -> None:
     """Print the result, and where there is data when there was none."""
     result = execution.output or {}
     output.say()
     for name, value in (result.get("metrics") or result).items():
-        output.say(f"  {name:30} {value}")
+        output.say(f"  {name:30} {_told(value)}")
     nearest = [{"hour": format_rfc3339(busy.hour), "traces": busy.traces} for busy in hours]
     if nearest:
         listed = ", ".join(f"{busy['hour']} ({busy['traces']} traces)" for busy in nearest)
         output.say(f"\nThe window holds no trace. Nearest hours that do: {listed}")
+    if hint:
+        output.say(f"\n{hint}")
     document: dict[str, Any] = {"execution": execution.arn, "status": execution.status, "result": result}
-    output.result({**document, "nearest_hours": nearest} if nearest else document)
+    output.result({**document, **({"nearest_hours": nearest} if nearest else {}), **({"hint": hint} if hint else {})})
+
+
+def _told(value: Any) -> str:
+    """A value for people: `text_too_long 2, budget 1` for counts by name."""
+    return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _message(cause: str | None) -> str:

@@ -11,7 +11,7 @@ import click
 from botocore.exceptions import ClientError
 
 from infra.synthesis import cached_synthesis, host_context
-from local.executions import start
+from local.executions import Execution, describe, start
 from local.output import Output, data_dir_option, json_option, stack_options
 from local.rules import Rule, rules
 from local.session import running_or_own_stack
@@ -41,7 +41,12 @@ def schedule(show: bool, due_now: bool, count: int | None, data_dir: Path, outpu
         active = [rule for rule in rules_of(info) if rule.enabled]
         if not active:
             output.fail("no rule is enabled; see the context key schedule_enabled in docs/configuration.md")
-        output.result({"started": _fire(info, active, due_now, count, output)})
+        started = _fire(info, active, due_now, count, output)
+        for firing in started:  # a stack of our own must not end before what it was started for
+            if "execution" in firing:
+                firing["status"] = _ended(info, firing["execution"]).status
+                output.say(f"{firing['status']} {firing['execution']}")
+        output.result({"started": started})
 
 
 def rules_of(info: StackInfo | None) -> list[Rule]:
@@ -93,6 +98,12 @@ def _fire(
     except KeyboardInterrupt:
         output.say("Stopped")
     return started
+
+
+def _ended(info: StackInfo, arn: str) -> Execution:
+    while (execution := describe(info, arn)).status == "RUNNING":
+        time.sleep(0.2)
+    return execution
 
 
 def _latest(rule: Rule, now: datetime) -> datetime:

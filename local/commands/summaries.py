@@ -64,7 +64,7 @@ def readable(row: Mapping[str, Any]) -> str:
         click.style(row["title"], bold=True),
         click.style(
             f"trace {row['trace_id']} · {row['timestamp']:%Y-%m-%d %H:%M:%S} UTC · {row['event_count']} events"
-            f" · {row['text_repr_length']} characters read · {row['model']}",
+            f" · {row['text_repr_length']:,} characters read · {row['mode']} · {row['model']}",
             dim=True,
         ),
         *_items(row["bullets"], width),

@@ -21,7 +21,7 @@ Example:
 @json_option
 def teams(new: str | None, data_dir: Path, output: Output) -> None:
     """Show or set the teams that the coordinator goes over. A team started by hand need not be listed."""
-    wanted = None if new is None else parse_allowlist(f"[{new}]")
+    wanted = None if new is None else parse_allowlist(f"[{new.strip().removeprefix('[').removesuffix(']')}]")
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), _quiet) as info:
         if wanted is not None:
             write_allowlist(info, wanted)

@@ -17,8 +17,8 @@ _PORT = click.IntRange(0, 65_535)
 @click.command(
     epilog="""\b
 Example:
-  python -m local up --aws-port 4566
-  eval "$(python -m local up --json ...)" is not needed: the export lines are printed when ready.""",
+  python -m local up
+  python -m local up --aws-port 4566 --data-dir /tmp/traces""",
 )
 @click.option(
     "--aws-port", type=_PORT, default=0, help="Step Functions, SSM, Secrets Manager ... (default: a free one)."
@@ -55,13 +55,14 @@ def up(
         workers=workers,
     )
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while it starts, both end it at once
     with own_stack(options, output.say) as info:
         if output.as_json:
             output.result(info.model_dump(mode="json"))
         else:
             _tell(info)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
         stopping.wait()
         output.say("Stopping")
 
@@ -72,7 +73,7 @@ Ready.
   AWS          {info.aws_endpoint_url}
   ClickHouse   http://{info.clickhouse_host}:{info.clickhouse_port}
   Kafka        {info.kafka_bootstrap_servers}, topic {info.kafka_topic}
-  Model        {info.model_base_url} ({info.model_provider})
+  Model        {info.model_base_url}: {info.model_told()}
   Logs         {info.log_dir}
 
 For the AWS CLI, in another terminal:

@@ -58,11 +58,11 @@ class CommandLine:
         return json.loads(told.stdout)
 
 
-def in_a_process_of_its_own(*arguments: str) -> Told:
+def in_a_process_of_its_own(*arguments: str, environment: dict[str, str] | None = None) -> Told:
     told = subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         cwd=ROOT,
-        env=_environment(),
+        env={**_environment(), **(environment or {})},
         check=False,
         capture_output=True,
         text=True,
@@ -127,7 +127,7 @@ def test_load_run_and_read(command_line: CommandLine) -> None:
     text = command_line.json("preview", rows[0]["trace_id"], "--team", "3")
     assert text["characters"] == rows[0]["text_repr_length"]
     told = command_line("run", "--team", "3", "--max-traces", "5", *HOUR)
-    assert "5 generated (5 reused)" in told.stdout
+    assert "5 summaries (0 new, 5 reused)" in told.stdout
     readable = command_line("summaries", "--team", "3", "--limit", "1").stdout
     assert rows[-1]["trace_id"] in readable
 
@@ -251,6 +251,58 @@ def test_mistakes_are_told_in_one_line(command_line: CommandLine, arguments: lis
     assert "Traceback" not in told.stderr
     document = json.loads(command_line(*arguments, "--json").stdout)
     assert message in document["error"]
+
+
+def test_a_run_that_finds_nothing_says_what_to_do(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS))
+    assert command_line.json("run", "--team", "999999", *HOUR)["hint"].startswith(
+        "Team 999999 has no traces; teams that"
+    )
+    command_line.json("teams", "--set", "")
+    assert "python -m local teams --set" in command_line.json("run", *HOUR)["hint"]
+    assert command_line.json("teams", "--set", "[3, 5]") == {"team_ids": [3, 5]}
+
+
+@pytest.mark.parametrize("arguments", [["run", "--team", "x"], ["run", "--bogus"], ["summaries"], ["no-such-command"]])
+def test_a_wrong_call_is_a_document_too(arguments: list[str]) -> None:
+    told = CliRunner().invoke(main, [*arguments, "--json"])
+    assert told.exit_code == 2
+    assert json.loads(told.stdout)["error"]
+
+
+def test_a_model_that_the_running_stack_does_not_use_is_refused(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    told = command_line("run", "--team", "5", *HOUR)
+    assert told.returncode == 1
+    assert "ask for http://127.0.0.1:9/v1, but the running stack uses offline" in told.stderr
+
+
+def test_a_model_that_refuses_fails_the_run_with_its_reason(tmp_path: Path) -> None:
+    data = ["--data-dir", str(tmp_path / "data")]
+    refused = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "none"}
+    assert in_a_process_of_its_own("load", str(FRAMEWORKS), *data).returncode == 0
+    told = in_a_process_of_its_own("run", "--team", "5", "--max-traces", "1", *HOUR, *data, environment=refused)
+    assert told.returncode == 1
+    assert "Model: http://127.0.0.1:9/v1 (costs what it charges)" in told.stdout
+    assert "1 trace: ModelUnavailable: connection failed" in told.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"no event\n", b"\x1f\x8b\x08 broken gzip"])
+def test_a_file_without_events_fails_the_load(command_line: CommandLine, tmp_path: Path, content: bytes) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(content)
+    assert command_line("load", str(events)).returncode == 1
+
+
+def test_folders_that_cannot_be_used_are_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (str(tmp_path / "file" / "below"), ""):
+        told = CliRunner().invoke(main, ["teams", "--data-dir", folder])
+        assert told.exit_code in (1, 2)
+        assert told.stderr.splitlines()[-1].startswith("Error: ")
+    assert CliRunner().invoke(main, ["doctor", "--data-dir", str(tmp_path / "file" / "below")]).exit_code == 1
 
 
 def test_broken_lines_are_told_by_number(command_line: CommandLine, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def save(database: EventsDatabase, trace_id: str = "t", model: str = "gpt-4.1-mi
         RUN.model_copy(update=run),
         trace_id,
         SUMMARY,
-        ModelUsage(model, 1_234, None),
+        ModelUsage(model, 1_234, None, cost_usd=0.0125),
         SummaryIdentity("the text", RUN.mode, RUN.model, "openai"),
         TraceExtent(at("14:03:00.123456"), at("14:09"), 12, 3_456),
         at("14:03:00.123456"),
