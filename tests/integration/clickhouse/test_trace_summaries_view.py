@@ -76,6 +76,7 @@ def test_every_property_is_a_typed_column(database: EventsDatabase) -> None:
         "fingerprint": identity.fingerprint,
         "input_tokens": 1_234,
         "output_tokens": None,
+        "cost_usd": 0.0125,
         "summarized_at": at("15:11:00.5"),
     }
 
