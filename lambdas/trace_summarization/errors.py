@@ -7,7 +7,8 @@
     |   |-- ModelUnavailable         refused, reset, timed out, 5xx
     |   |-- ModelRateLimited         429
     |   |-- InvalidModelOutput       not JSON, not the schema, empty
-    |   `-- SecretUnavailable        the secret store or parameter store did not answer
+    |   |-- SecretUnavailable        the secret store or parameter store did not answer
+    |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
     |-- EmbeddingNotQueued           counted with its trace, never ends a state
     `-- FinalError                   another attempt would end the same way
         |-- InvalidInput             what the caller gave
@@ -18,6 +19,7 @@
         |-- ModelRejectedRequest     4xx other than 429
         |-- ModelRefused             a refusal or the content filter
         |-- ModelOutputCutOff        the answer did not fit `max_tokens`
+        |-- BudgetExhausted          the run's cap leaves no money for a call: the trace is skipped
         `-- UnexpectedError          a fault of our own: the type and place are logged, not the message
 
 The class name is the error name that Step Functions sees. `Retry` lists `retryable_error_names()`.
@@ -60,6 +62,10 @@ class SecretUnavailable(RetryableError):
     """The secret store or the parameter store did not answer. Raised by the secrets adapter."""
 
 
+class SpendingUnavailable(RetryableError):
+    """The ledger of what a team's run has spent did not answer; nothing was paid. Raised by the spending adapter."""
+
+
 class InvalidInput(FinalError):
     """The execution's input breaks the contract; the message names field, value and what is allowed."""
 
@@ -90,6 +96,10 @@ class ModelRefused(FinalError):
 
 class ModelOutputCutOff(FinalError):
     """The answer was cut off at the output limit."""
+
+
+class BudgetExhausted(FinalError):
+    """The cap of the team's run leaves no money for this call; nothing was paid. Never ends a state: a skip reason."""
 
 
 class UnexpectedError(FinalError):

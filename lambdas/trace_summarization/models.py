@@ -257,6 +257,8 @@ class ModelUsage:
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None = None
+    cached_input_tokens: int | None = None  # among input_tokens
+    service_tier: str | None = None  # that was billed, where the provider says so
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,26 @@ class SummaryModel(Protocol):
         """Ask for a summary in the response schema, within the time."""
 
 
+class Reservation(Protocol):
+    """Money set aside for one paid call. Exactly one of its methods is called, once. Errors: SpendingUnavailable."""
+
+    def settle(self, usage: ModelUsage) -> None:
+        """The call was answered: what it took stays spent, the rest is given back."""
+
+    def release(self) -> None:
+        """The call was refused unbilled (a status of 4xx or 5xx, no connection): all is given back."""
+
+    def keep(self) -> None:
+        """Whether it is billed is unknown (timed out, reset): all of it counts as spent."""
+
+
+class Spending(Protocol):
+    """What a team's run may still spend. Asked before every paid call, repairs and retries included."""
+
+    def reserve(self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None) -> Reservation:
+        """Set aside the most that the call can cost. Raises BudgetExhausted or SpendingUnavailable: nothing is paid."""
+
+
 class EmbeddingQueue(Protocol):
     """Takes embedding requests."""
 

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+import quicktok
+
+from trace_summarization import tokens
+from trace_summarization.errors import InvalidConfiguration
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Where is my order? It's 1234567 days late.",
+        "def f(x):\n\treturn {'a': [1, 2, 3]}\r\n\r\n  # done",
+        "注文はどこですか。 Ça va? Где мой заказ 😀👍🏽",
+        "a" * 50_000,
+        " \n\n \t" * 300,
+        "<|endoftext|><|im_start|>system",
+    ],
+)
+def test_counts_equal_those_of_another_implementation(text: str) -> None:
+    assert tokens.count_tokens(text) == quicktok.get_encoding("o200k_base").count(text)
+
+
+def test_lone_surrogates_are_counted() -> None:
+    assert tokens.count_tokens("half \ud800 pair") > 2
+
+
+@pytest.mark.parametrize(
+    ("model", "exact"),
+    [
+        ("gpt-4.1-mini", True),
+        ("gpt-4.1-mini-2025-04-14", True),
+        ("gpt-5-nano", True),
+        ("gpt-5.1", True),
+        ("o3", True),
+        ("openai/gpt-4o", True),
+        ("gpt-4", False),
+        ("gpt-3.5-turbo", False),
+        ("claude-sonnet-4", False),
+        ("llama3.1:8b", False),
+    ],
+)
+def test_models_of_another_encoding_get_a_margin(model: str, exact: bool) -> None:
+    assert tokens.is_counted_exactly(model) is exact
+    assert tokens.with_margin(100, model) == (100 if exact else 115)
+
+
+def test_a_changed_data_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = tmp_path / "ranks"
+    changed.write_bytes(tokens.RANKS_FILE.read_bytes() + b"AAAA 200000\n")
+    monkeypatch.setattr(tokens, "RANKS_FILE", changed)
+    tokens._encoding.cache_clear()
+    with pytest.raises(InvalidConfiguration, match="SHA-256"):
+        tokens.count_tokens("x")
+    tokens._encoding.cache_clear()
