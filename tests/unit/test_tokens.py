@@ -14,13 +14,20 @@ from trace_summarization.errors import InvalidConfiguration
         "Where is my order? It's 1234567 days late.",
         "def f(x):\n\treturn {'a': [1, 2, 3]}\r\n\r\n  # done",
         "注文はどこですか。 Ça va? Где мой заказ 😀👍🏽",
-        "a" * 50_000,
-        " \n\n \t" * 300,
+        "a" * 90,
+        " \n\n \t" * 15,
         "<|endoftext|><|im_start|>system",
     ],
 )
 def test_counts_equal_those_of_another_implementation(text: str) -> None:
     assert tokens.count_tokens(text) == quicktok.get_encoding("o200k_base").count(text)
+
+
+@pytest.mark.parametrize("piece", ["a", "word ", "=", "日本語", " ", "\n", "line of text\n"])
+def test_two_million_characters_of_any_kind_are_counted(piece: str) -> None:
+    text = (piece * 2_000_000)[:2_000_000]
+    exact = quicktok.get_encoding("o200k_base").count(text)
+    assert exact <= tokens.count_tokens(text) <= exact + len(text) // 100
 
 
 def test_lone_surrogates_are_counted() -> None:
