@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidModelOutput
-from trace_summarization.line_refs import normalized_refs
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
@@ -16,7 +15,8 @@ from trace_summarization.safe_text import safe_text
 from trace_summarization.summarization import parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
 
-RENDERED = TextRepr("\n".join(f"L{number}: x" for number in range(1, 41)), 40, (1,), ("u",))
+CONTENT = {2: "user: I want a refund of order 17", 4: "tool: order 17 was never paid", 9: "assistant: it was not paid"}
+RENDERED = TextRepr("\n".join(f"L{n}: {CONTENT.get(n, f'line {n * 111}')}" for n in range(1, 41)), 40, (1,), ("u",))
 ANSWER: dict[str, Any] = {
     "title": "Refund of an unpaid order",
     "flow_diagram": "flowchart TD\nA[Ask] --> B[Refuse]",
@@ -34,12 +34,32 @@ def _bullets(count: int) -> list[dict[str, str]]:
 
 
 def test_a_sound_answer_is_taken_as_it_is() -> None:
-    assert _parsed(interesting_notes=[{"text": "Was never paid.", "line_refs": "L3-L5, L9"}]) == TraceSummary(
+    assert _parsed(interesting_notes=[{"text": "Order 17 was never paid.", "line_refs": "L3-L5, L9"}]) == TraceSummary(
         title="Refund of an unpaid order",
         flow_diagram='flowchart TD\n  n1["Ask"]\n  n2["Refuse"]\n  n1 --> n2',
-        bullets=(SummaryItem("The user asks for a refund.", "L2"),),
-        interesting_notes=(SummaryItem("Was never paid.", "L3-5, L9"),),
+        bullets=(SummaryItem("The user asks for a refund.", "L2", verified=True),),
+        interesting_notes=(SummaryItem("Order 17 was never paid.", "L3-5, L9", verified=True),),
+        line_refs_valid=3,
+        line_refs_total=3,
     )
+
+
+def test_a_reference_that_does_not_show_its_item_is_removed_and_counted() -> None:
+    summary = _parsed(
+        summary_bullets=[
+            {"text": "The user asks for a refund.", "line_refs": "L2, L30, line 2"},
+            {"text": "The user asks for a refund.", "line_refs": "L30"},
+            {"text": "The user asks for a refund.", "line_refs": "L99"},
+            {"text": "The user asks for a refund.", "line_refs": ""},
+        ]
+    )
+    assert [(item.line_refs, item.verified) for item in summary.bullets] == [
+        ("L2", True),
+        ("", False),
+        ("", False),
+        ("", False),
+    ]
+    assert (summary.line_refs_valid, summary.line_refs_total) == (1, 6)
 
 
 def test_a_code_fence_around_the_answer_is_taken_off() -> None:
@@ -102,46 +122,20 @@ def test_what_is_too_much_is_cut(mode: Mode, most_bullets: int, most_notes: int)
     summary = _parsed(
         mode,
         title="One two three four five six seven eight nine - ten eleven twelve",
-        summary_bullets=[{"text": "word " * 1_000, "line_refs": "L1," * 500 + "L2"}, *_bullets(20)],
+        summary_bullets=[{"text": "refund " * 1_000, "line_refs": "L2," * 500 + "L3"}, *_bullets(20)],
         interesting_notes=_bullets(20),
         surplus={"x": 1},
     )
     assert summary.title == "One two three four five six seven eight nine"
     assert (len(summary.bullets), len(summary.interesting_notes)) == (most_bullets, most_notes)
     assert len(summary.bullets[0].text) <= c.MAX_ITEM_LENGTH
-    assert summary.bullets[0].text.endswith("word…")
-    assert summary.bullets[0].line_refs == "L1"
+    assert summary.bullets[0].text.endswith("refund…")
+    assert summary.bullets[0].line_refs == "L2"
 
 
 def test_a_diagram_outside_the_grammar_is_replaced_by_the_bullets() -> None:
     summary = _parsed(flow_diagram='flowchart TD\nclick A "javascript:x"', summary_bullets=_bullets(2))
     assert summary.flow_diagram == 'flowchart TD\n  n1["Step 0"]\n  n2["Step 1"]\n  n1 --> n2'
-
-
-@pytest.mark.parametrize(
-    ("refs", "expected"),
-    [
-        ("L10", "L10"),
-        ("L1-5", "L1-5"),
-        ("L1-L5", "L1-5"),
-        ("L1–5; L7", "L1-5, L7"),
-        (" L3 ,L3,L2", "L3, L2"),
-        ("L4-4", "L4"),
-        ("L40, L41, L0, L39-41", "L40"),
-        ("L9-3", ""),
-        ("10, line 3, lines 4-5, L, L-3, L1-, LL3, l3", ""),
-        ("L999999999999999999999", ""),
-        ("L１", ""),
-        ("", ""),
-    ],
-)
-def test_references_are_normalized_and_those_to_missing_lines_removed(refs: str, expected: str) -> None:
-    assert normalized_refs(refs, line_count=40) == expected
-
-
-def test_references_fit_their_size() -> None:
-    refs = normalized_refs(", ".join(f"L{number}" for number in range(1, 1_000)), line_count=10_000)
-    assert 90 < len(refs) <= c.MAX_LINE_REFS_LENGTH
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ Blank lines are left out. What stands in the trace already is named by its lines
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr.entries import Conversation, name_of
@@ -37,6 +38,12 @@ class TextRepr:
     line_count: int
     first_lines: tuple[int, ...]
     event_uuids: tuple[str, ...]
+
+    @cached_property
+    def lines(self) -> Mapping[int, str]:
+        """Content of each line that is shown, by its number and without it."""
+        numbered = (line.partition(": ") for line in self.text.split("\n"))
+        return {int(number.removeprefix("L")): content for number, _, content in numbered}
 
     def event_of_line(self, line: int) -> str | None:
         """The uuid of the event that a line comes from; None outside the text and for a heading without an event."""
