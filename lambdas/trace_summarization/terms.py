@@ -26,6 +26,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _ACCENTED = re.compile("[\u00c0-\u024f]")
 _ACCENT = re.compile("[\u0300-\u036f]")
+_VOWELS = frozenset("aeiouyаеиоуыэюяьαεηιουω")
 _ENDINGS = frozenset(
     ["", "d", "e", "ed", "er", "es", "ing", "ion", "ions", "led", "ling", "ment", "s", "y", "ies", "ied"]
 )
@@ -87,9 +88,10 @@ def alike(word: str, other: str) -> bool:
     common = SHORTEST_STEM
     while common < shorter and word[common] == other[common]:
         common += 1
-    if common >= shorter - (1 if shorter < 9 else 2) and longer - common <= min(common, 6):
+    short_end, long_end = sorted((word[common:], other[common:]), key=len)
+    if longer - common <= min(common, 6) and (not short_end or short_end in _VOWELS or shorter - common < shorter // 4):
         return True
-    return word[common:] in _ENDINGS and other[common:] in _ENDINGS
+    return short_end in _ENDINGS and long_end in _ENDINGS
 
 
 def _normal(text: str) -> str:

@@ -28,7 +28,7 @@ _MAX_TERMS = 80  # of one statement
 _NOT_LATIN = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+")
-_FOREIGN_LETTERS = 0.3  # share of them from which on a text is in another script
+_FOREIGN_LETTERS = 0.2  # share of them from which on a text is in another script
 _READ_FOR_LANGUAGE = 5_000  # characters
 
 # How lines stand for others that were printed before: `[same as L4-9]`, `[6 messages as in L4-30]`.
@@ -145,14 +145,8 @@ class LineEvidence:
 
         starts = sorted(set(chain.from_iterable(found.values()))) or [given.first]
         first = max(starts, key=lambda start: sum(gains[term] for term in held(start)))
-        last = max(
-            (
-                numbers[bisect_left(numbers, first + _NARROWED_LINES) - 1]
-                for term in held(first)
-                if (numbers := found[term])
-            ),
-            default=first,
-        )
+        # Up to where each of these terms has been seen once.
+        last = max((found[term][bisect_left(found[term], first)] for term in held(first)), default=first)
         return LineRange(first, last)
 
     def _shows(self, statement: str, lines: frozenset[int], places: _Places, handicap: float) -> bool:
@@ -162,8 +156,12 @@ class LineEvidence:
         score = reachable = 0.0
         for term, found in places.items():
             weight = _WEIGHTS[term.kind]
+            if is_foreign and term.kind in ("word", "name") and lines.isdisjoint(found):
+                # Said in other words, or spelled in another script; only a name that stands elsewhere was missed.
+                score -= weight.missed if found and term.kind == "name" else 0.0
+                continue
             if not found:
-                score -= 0.0 if is_foreign and term.kind == "name" else weight.absent
+                score -= weight.absent
                 continue
             gain = self._gain(term, len(found), amount)
             reachable += gain
@@ -171,7 +169,7 @@ class LineEvidence:
                 score += gain
             elif not beside.isdisjoint(found):
                 score += self._gain(term, len(found), amount_beside, _NEXT_TO_IT)
-            elif not (is_foreign and term.kind == "word"):
+            else:
                 score -= weight.missed
         return score >= max(min(_NEEDED, _NEEDED_SHARE * reachable), _LEAST) + handicap
 
