@@ -130,7 +130,8 @@ def _checked(given: _GivenItem, evidence: LineEvidence) -> _CheckedItem:
 def _title(text: str) -> str:
     line = safe_text(text, c.MAX_TITLE_LENGTH).strip(" .")
     if line[:1] in _QUOTES and line[-1:] in _QUOTES:
-        line = line[1:-1]
+        # What stood behind a quotation mark now begins the title.
+        line = safe_text(line[1:-1], c.MAX_TITLE_LENGTH)
     words = line.split()
     kept = " ".join(words[: c.MAX_TITLE_WORDS])
     return kept.rstrip(_CUT_OFF_TITLE_ENDS) if len(words) > c.MAX_TITLE_WORDS else kept
