@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bundles, clickhouse, corpus, orchestration, references
+from bench import bundles, clickhouse, corpus, injection, orchestration, references
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Benchmark:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration", "references"])
+    parser.add_argument(
+        "name", choices=["all", "bundles", "clickhouse", "corpus", "injection", "orchestration", "references"]
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
     parser.add_argument(
         "--events", type=Path, default=Path("samples"), help="corpus: folder of *.jsonl[.gz] event files"
@@ -33,6 +35,7 @@ def main() -> None:
         "bundles": Benchmark(bundles.run, bundles.report, bundles.passes),
         "clickhouse": Benchmark(clickhouse.run, clickhouse.report, clickhouse.passes),
         "corpus": Benchmark(lambda: corpus.run(arguments.events), corpus.report, corpus.passes),
+        "injection": Benchmark(injection.run, injection.report, injection.passes),
         "orchestration": Benchmark(orchestration.run, orchestration.report, orchestration.passes),
         "references": Benchmark(references.run, references.report, references.passes),
     }
