@@ -15,7 +15,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from trace_summarization.line_refs import LineRange
@@ -25,6 +25,7 @@ from trace_summarization.terms import SHORTEST_STEM, Kind, Term, alike, terms_of
 MAX_RANGE_LINES: Final = 60  # of a reference as it is kept
 _NARROWED_LINES = 20  # to which a wider one is narrowed, around what matches best
 _MAX_TERMS = 80  # of one statement
+_MAX_STARTS = 300  # of narrower ranges that are tried within a wide one
 _NOT_LATIN = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -143,7 +144,8 @@ class LineEvidence:
             end = first + _NARROWED_LINES
             return [term for term, numbers in found.items() if bisect_left(numbers, first) < bisect_left(numbers, end)]
 
-        starts = sorted(set(chain.from_iterable(found.values()))) or [given.first]
+        rarest_first = chain.from_iterable(sorted(found.values(), key=len))
+        starts = sorted(set(islice(rarest_first, _MAX_STARTS))) or [given.first]
         first = max(starts, key=lambda start: sum(gains[term] for term in held(start)))
         # Up to where each of these terms has been seen once.
         last = max((found[term][bisect_left(found[term], first)] for term in held(first)), default=first)
