@@ -144,8 +144,8 @@ class LineEvidence:
             end = first + _NARROWED_LINES
             return [term for term, numbers in found.items() if bisect_left(numbers, first) < bisect_left(numbers, end)]
 
-        rarest_first = chain.from_iterable(sorted(found.values(), key=len))
-        starts = sorted(set(islice(rarest_first, _MAX_STARTS))) or [given.first]
+        rarest_first: list[list[int]] = sorted(found.values(), key=len)
+        starts = sorted(set(islice(chain.from_iterable(rarest_first), _MAX_STARTS))) or [given.first]
         first = max(starts, key=lambda start: sum(gains[term] for term in held(start)))
         # Up to where each of these terms has been seen once.
         last = max((found[term][bisect_left(found[term], first)] for term in held(first)), default=first)
