@@ -106,7 +106,7 @@ class EventRenderer:
     def _error(self, properties: Mapping[str, object], label: str) -> None:
         error = properties.get("$ai_error")
         if not is_empty(error):
-            self._writer.entry(label, error if isinstance(error, str) else compact_json(error), cut=False)
+            self._writer.entry(label, error if isinstance(error, str) else compact_json(error))
         elif _has_error(properties):
             self._writer.structure(f"{label}: [no details recorded]")
 

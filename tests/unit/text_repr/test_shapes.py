@@ -62,7 +62,7 @@ def test_openai_chat_with_a_tool_call() -> None:
         'input: {"city": "Oslo"}',
         "output: 12 degrees, rain",
         "#3 generation gpt-4.1-mini",
-        "[3 messages as in L5-8]",
+        "[3 messages as in L5-7]",
         "tool get_weather: 12 degrees, rain",
         "output assistant: Rain.",
         "trace output: Rain.",
