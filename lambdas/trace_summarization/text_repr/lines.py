@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -11,14 +11,17 @@ from trace_summarization.text_repr.plain_text import clean_text, one_line
 from trace_summarization.text_repr.repeats import Piece, SeenPieces, pieces_of
 
 _CHARACTERS_PER_NUMBER = 200  # a text's further lines share a number until they have so many characters
-_SHORTEST_REPEAT = 60  # characters; a pointer to anything shorter saves nothing
+_SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
 _SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole only
+_FEWEST_EQUAL_LINES = 2
 _LONGEST_LABEL = 120
 # Ids that a framework gives anew each time it writes the same message: equal texts but for these are equal.
 _CHANGING_IDS = re.compile(
     r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
     r"|(?:call|toolu|tooluse|fc|msg|chatcmpl|resp|run|req|rs|lc_run)[_-]{1,2}[A-Za-z0-9_-]{8,})\b"
 )
+
+_SEARCHED_FOR_IDS = 500  # characters; longer texts are recognized by their lines
 
 
 class Kind(StrEnum):
@@ -74,6 +77,8 @@ class LineWriter:
         self._lines_of_text: dict[str, tuple[int, int]] = {}
         self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
         self._keys_of_texts: dict[str, str] = {}
+        # By identity: a history brings the same message object again. Holding it keeps its id from being given anew.
+        self._keys_of_messages: dict[int, tuple[Message, tuple[object, ...]]] = {}
 
     @property
     def line_count(self) -> int:
@@ -94,10 +99,11 @@ class LineWriter:
         kind = kind_of(label)
         seen = self._lines_of_text.get(text)
         if seen is not None:
-            self._add(f"{label}: [same as {line_range(*seen)}]", _kind_of_pointer(kind), is_entry=True)
+            self._keep_whole(kind, range(seen[0], seen[1] + 1))
+            self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
             return
         first = self.line_count + 1
-        self._write(label, [line.rstrip() for line in self._cleaned(text).split("\n") if line.strip()], kind)
+        self._write(label, _lines_of(self._redact(clean_text(text))), kind)
         if len(text) >= _SHORTEST_REPEAT:
             self._lines_of_text[text] = (first, self.line_count)
 
@@ -113,8 +119,11 @@ class LineWriter:
                 self._message(messages[position], prefix)
             position += max(len(run), 1)
 
-    def _cleaned(self, text: str) -> str:
-        return self._redact(clean_text(text))
+    def _keep_whole(self, kind: Kind, numbers: Iterable[int]) -> None:
+        """What an error says again is as good as the error."""
+        if kind is Kind.ERROR:
+            for number in numbers:
+                self.lines[number - 1] = self.lines[number - 1]._replace(kind=Kind.ERROR)
 
     def _label(self, label: str) -> str:
         known = self._labels.get(label)
@@ -137,6 +146,7 @@ class LineWriter:
                     numbers += [writer.write(piece) for piece in pieces[run.start : run.end]]
                 else:
                     writer.write(_pointer(run.numbers, pieces[run.end - 1]))
+                    self._keep_whole(kind, run.numbers)
                     numbers += run.numbers
         writer.end()
         # Noted only now: a text is not searched for in itself.
@@ -162,14 +172,20 @@ class LineWriter:
             self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
 
     def _comparable(self, message: Message) -> tuple[object, ...]:
+        known = self._keys_of_messages.get(id(message))
+        if known is not None and known[0] is message:
+            return known[1]
         # Thinking is recorded with an answer, yet left out when the answer comes back as history.
         said = [entry for entry in message if not entry.thinking] or message
-        return tuple([(entry.label, self._key_of(entry.text)) for entry in said])
+        key = tuple([(entry.label, self._key_of(entry.text)) for entry in said])
+        self._keys_of_messages[id(message)] = (message, key)
+        return key
 
     def _key_of(self, text: str) -> str:
         key = self._keys_of_texts.get(text)
         if key is None:
-            key = _CHANGING_IDS.sub("#", " ".join(text.split()))
+            head = _CHANGING_IDS.sub("#", text[:_SEARCHED_FOR_IDS])
+            key = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
             self._keys_of_texts[text] = key
         return key
 
@@ -247,8 +263,18 @@ _KIND_BY_START = (
 )
 
 
-def _kind_of_pointer(kind: Kind) -> Kind:
-    return kind if kind is Kind.ERROR else Kind.POINTER
+def _lines_of(text: str) -> list[str]:
+    """The lines that say something; of equal lines in a row the first, and how many there are."""
+    lines: list[str] = []
+    for line, group in itertools.groupby(line.rstrip() for line in text.split("\n")):
+        if line:
+            count = sum(1 for _ in group)
+            lines.append(line)
+            if count * len(line) > _SHORTEST_REPEAT and count > _FEWEST_EQUAL_LINES:
+                lines.append(f"[the same line {count - 1} times more]")
+            else:
+                lines += [line] * (count - 1)
+    return lines
 
 
 def _pointer(numbers: Sequence[int], last: Piece) -> Piece:

@@ -278,7 +278,7 @@ def test_an_error_without_output_is_enough() -> None:
     assert lines_of(generation(is_error=True, error={"code": 429, "message": "slow down"}, http_status=429)) == [
         "trace t1 (1 generation, 1 error)",
         "#1 generation (status 429, error)",
-        'error: {"code": 429, "message": "slow down"}',
+        "error: 429: slow down",
     ]
 
 
