@@ -78,7 +78,7 @@ class LineWriter:
         self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
         self._keys_of_texts: dict[str, str] = {}
         # By identity: a history brings the same message object again. Holding it keeps its id from being given anew.
-        self._keys_of_messages: dict[int, tuple[Message, tuple[object, ...]]] = {}
+        self._lines_by_identity: dict[int, tuple[Message, tuple[int, int]]] = {}
 
     @property
     def line_count(self) -> int:
@@ -103,7 +103,12 @@ class LineWriter:
             self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
             return
         first = self.line_count + 1
-        self._write(label, _lines_of(self._redact(clean_text(text))), kind)
+        cleaned = self._redact(clean_text(text))
+        if len(cleaned) < _SHORTEST_SEARCHED and "\n" not in cleaned:
+            self._seen.add_line(cleaned, first)
+            self._add(f"{label}: {cleaned.rstrip()}" if cleaned.strip() else f"{label}:", kind, is_entry=True)
+        else:
+            self._write(label, _lines_of(cleaned), kind)
         if len(text) >= _SHORTEST_REPEAT:
             self._lines_of_text[text] = (first, self.line_count)
 
@@ -158,10 +163,13 @@ class LineWriter:
         run = []
         # The last message is what is new in this call, even when it says the same as an earlier one.
         for message in itertools.islice(messages, start, len(messages) - 1):
-            lines = self._lines_of_message.get(self._comparable(message))
-            if lines is None:
-                break
-            run.append(lines)
+            same = self._lines_by_identity.get(id(message))
+            if same is None or same[0] is not message:
+                lines = self._lines_of_message.get(self._comparable(message))
+                if lines is None:
+                    break
+                same = self._lines_by_identity[id(message)] = (message, lines)
+            run.append(same[1])
         return run if len(run) > 1 else []
 
     def _message(self, message: Message, prefix: str) -> None:
@@ -172,14 +180,9 @@ class LineWriter:
             self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
 
     def _comparable(self, message: Message) -> tuple[object, ...]:
-        known = self._keys_of_messages.get(id(message))
-        if known is not None and known[0] is message:
-            return known[1]
         # Thinking is recorded with an answer, yet left out when the answer comes back as history.
         said = [entry for entry in message if not entry.thinking] or message
-        key = tuple([(entry.label, self._key_of(entry.text)) for entry in said])
-        self._keys_of_messages[id(message)] = (message, key)
-        return key
+        return tuple([(entry.label, self._key_of(entry.text)) for entry in said])
 
     def _key_of(self, text: str) -> str:
         key = self._keys_of_texts.get(text)

@@ -18,7 +18,6 @@ _MOST_PLACES = 4  # that are tried for the start of a run: keeps the search line
 # Where a long line may be divided: after a sentence, a JSON member, an escaped end of line. Independent of position, so
 # that the same text is divided alike wherever it stands.
 _DIVISION = re.compile(r"(?<=[.!?;,}\]])[ \n]|\\\\?n")
-_ESCAPED_QUOTE = re.compile(r"\\+([\"'/])")
 _MARGIN = " \t\"',"
 
 
@@ -65,12 +64,19 @@ class SeenPieces:
 
     def add(self, piece: Piece, number: int) -> None:
         """Note the next piece of a text and the line that says it."""
-        if len(piece.key) >= _SHORTEST_START:
-            places = self._places[piece.key]
+        self._add(piece.key, number)
+
+    def add_line(self, text: str, number: int) -> None:
+        """Note a text that is one line."""
+        self._add(_key(text), number)
+
+    def _add(self, key: str, number: int) -> None:
+        if len(key) >= _SHORTEST_START:
+            places = self._places[key]
             if len(places) == _MOST_PLACES:
                 del places[1]  # the first and the newest are the likeliest to go on as the text at hand does
             places.append(len(self._keys))
-        self._keys.append(piece.key)
+        self._keys.append(key)
         self._numbers.append(number)
 
     def runs(self, pieces: Sequence[Piece]) -> Iterator[Run]:
@@ -129,4 +135,4 @@ def _key(text: str) -> str:
         return key
     while key.endswith("\\n"):
         key = key[:-2].rstrip("\\" + _MARGIN)
-    return _ESCAPED_QUOTE.sub(r"\1", key)
+    return key.replace("\\", "")
