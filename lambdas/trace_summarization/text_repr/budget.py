@@ -234,7 +234,10 @@ def _rank(position: int, entry: _Entry) -> int:
         return 3
     if entry.worth == _WORTH_OF_FIRST_AND_LAST:
         return 2
-    return 1 if position == 0 or entry.lines[0].line.kind in (Kind.USER, Kind.FAILED_TOOL) else 0
+    kind = entry.lines[0].line.kind
+    if kind is Kind.POINTER:
+        return -1
+    return 1 if position == 0 or kind in (Kind.USER, Kind.FAILED_TOOL) else 0
 
 
 def _is_error(entry: _Entry) -> bool:

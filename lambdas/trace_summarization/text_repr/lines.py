@@ -112,6 +112,11 @@ class LineWriter:
         if len(text) >= _SHORTEST_REPEAT:
             self._lines_of_text[text] = (first, self.line_count)
 
+    def known(self, text: str) -> str | None:
+        """The lines that a text stands on, as they are cited; None when it is new, or too short for a pointer."""
+        seen = self._lines_of_text.get(text)
+        return None if seen is None else line_range(*seen)
+
     def messages(self, messages: Sequence[Message], prefix: str) -> None:
         """Messages in order; a run of two or more that stand in the trace already becomes one line."""
         position = 0
