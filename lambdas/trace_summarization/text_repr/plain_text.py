@@ -11,6 +11,7 @@ _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _SHORTEST_BINARY = 400  # characters; shorter runs are ids, hashes and signatures
 _DATA_URL = re.compile(
     r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,60}){0,4};base64,([A-Za-z0-9+/_-]{16,}={0,2})"
@@ -54,7 +55,7 @@ def one_line(text: str, longest: int) -> str:
 def compact_json(value: object) -> str:
     """A value as JSON on one line, whatever its keys, depth or numbers. Not cleaned: it may hold surrogates."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _ENCODE(value)
     except (RecursionError, TypeError, ValueError):  # too deep, odd keys, circular
         return "".join(_json_pieces(value))
 
