@@ -14,6 +14,7 @@ _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _MARSHAL_WITHOUT_REFERENCES = 2  # later versions write an object that is used twice in another way
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 _SHORTEST_BINARY = 400  # characters; shorter runs are ids, hashes and signatures
 _DATA_URL = re.compile(
@@ -58,7 +59,7 @@ def one_line(text: str, longest: int) -> str:
 def compact_json(value: object) -> str:
     """A value as JSON on one line, whatever its keys, depth or numbers. Not cleaned: it may hold surrogates."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _ENCODE(value)
     except (RecursionError, TypeError, ValueError):  # too deep, odd keys, circular
         return "".join(_json_pieces(value))
 
