@@ -197,6 +197,30 @@ class Entry(NamedTuple):
 Message = tuple[Entry, ...]
 
 
+class History(NamedTuple):
+    """A list as it was read. `ends[i]`: messages after its item i; -1 where the next item may still add to one."""
+
+    role: str
+    items: list[object]
+    messages: list[Message]
+    ends: list[int]
+
+    def shared_with(self, items: list[object], role: str) -> int:
+        """How many items two lists have in common at their beginning, of which all messages are known."""
+        shared = 0
+        if role == self.role:
+            try:
+                for item, mine in zip(items, self.items, strict=False):
+                    if item != mine:
+                        break
+                    shared += 1
+            except RecursionError:  # too deep to be compared: read again
+                return 0
+        while shared and self.ends[shared - 1] < 0:
+            shared -= 1
+        return shared
+
+
 @dataclass
 class Conversation:
     """What reading a trace's messages has to remember: the tools behind call ids, and what was read already.
@@ -208,6 +232,7 @@ class Conversation:
     signature_by_call: MutableMapping[tuple[str, str], str] = field(default_factory=dict)
     messages_by_key: MutableMapping[tuple[str, bytes], list[Message]] = field(default_factory=dict)
     plain_messages: MutableMapping[tuple[str, str], Message] = field(default_factory=dict)
+    last_history: "History | None" = None
 
     def remember(self, call_id: object, tool: str) -> None:
         """Note which tool a call id belongs to."""

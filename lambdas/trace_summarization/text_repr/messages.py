@@ -1,5 +1,6 @@
 """Inputs, outputs and states of every provider and framework as messages: tuples of labelled entries."""
 
+import itertools
 from collections.abc import Iterable
 
 from trace_summarization.text_repr.blocks import (
@@ -16,6 +17,7 @@ from trace_summarization.text_repr.encoded import decoded
 from trace_summarization.text_repr.entries import (
     Conversation,
     Entry,
+    History,
     Message,
     first_of,
     is_empty,
@@ -42,6 +44,7 @@ from trace_summarization.text_repr.verdicts import (
 )
 
 _MAX_WRAPPER_DEPTH = 10
+_SHORTEST_HISTORY = 3  # messages; shorter lists are read as fast as compared
 _MOST_TOKENS_SHOWN = 32  # a longer list of whole numbers is a prompt in token ids
 _PLAIN_ROLES = {
     "user": "user",
@@ -156,8 +159,15 @@ def _listed(values: list[object], role: str, conversation: Conversation, depth: 
         is_prompt = len(values) > _MOST_TOKENS_SHOWN and all(isinstance(item, int) for item in values)
         return [(Entry(role, f"[{len(values):,} token ids]" if is_prompt else compact_json(values)),)]
     messages: list[Message] = []
+    ends: list[int] = []
+    last = conversation.last_history
+    # A generation's input is mostly that of the one before, and some more.
+    shared = last.shared_with(values, role) if last is not None else 0
+    if last is not None and shared:
+        messages, ends = last.messages[: last.ends[shared - 1]], last.ends[:shared]
     bare: list[object] = []
-    for item in values:
+    for item in itertools.islice(values, shared, None):
+        ends.append(-1)
         if type(item) is dict:
             # The commonest form by far, which long histories repeat in every generation.
             speaker, content = item.get("role"), item.get("content")
@@ -166,6 +176,7 @@ def _listed(values: list[object], role: str, conversation: Conversation, depth: 
                 if plain is not None:
                     _flush(bare, messages, role, conversation)
                     messages.append(_plain(plain, content, conversation))
+                    ends[-1] = len(messages)
                     continue
             elif speaker is None and _is_bare_block(item):
                 bare.append(item)
@@ -181,7 +192,10 @@ def _listed(values: list[object], role: str, conversation: Conversation, depth: 
             )
         else:
             messages.append((Entry(role, compact_json(item)),))
+        ends[-1] = len(messages)
     _flush(bare, messages, role, conversation)
+    if len(values) >= _SHORTEST_HISTORY and len(ends) == len(values):
+        conversation.last_history = History(role, values, messages, ends)
     return messages
 
 

@@ -24,11 +24,13 @@ _VERCEL_EVENTS = frozenset({
     "tool-call", "tool-result", "tool-input-available", "tool-output-available", "source", "file", "error", "raw",
 })  # fmt: skip
 
+_SPEAKERS = frozenset({"user", "system", "developer"})  # how a history begins, and no answer does
+
 
 def accumulated(items: list[object]) -> object:
     """What a list of stream chunks adds up to, in its provider's form; None when the list is no stream."""
     first = items[0] if items else None
-    if not isinstance(first, dict):
+    if not isinstance(first, dict) or first.get("role") in _SPEAKERS:
         return None
     for is_chunk, add_up in _STREAMS:
         if is_chunk(first):
