@@ -32,7 +32,7 @@ _WORST = 10
 _LONG_TRACE_CHARACTERS = 2_000_000
 _LONG_TRACE_MESSAGE_CHARACTERS = 4_000
 _NOT_THERE = "not measured: {} does not exist"
-_LINE_PREFIX = re.compile(r"^(?:L\d+(?::(?: |$)|(?= ) )|\d+ | )", re.MULTILINE)
+_LINE_PREFIX = re.compile(r"^(?:L\d+:? |\d+ | )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
