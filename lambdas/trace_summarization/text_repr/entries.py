@@ -97,9 +97,10 @@ Message = tuple[Entry, ...]
 
 @dataclass
 class Conversation:
-    """What reading a trace's messages has to remember: the names of the tools behind call ids."""
+    """What reading a trace's messages has to remember: the tools behind call ids, and what was read already."""
 
     tool_by_call_id: MutableMapping[str, str] = field(default_factory=dict)
+    messages_by_key: MutableMapping[tuple[str, bytes], list[Message]] = field(default_factory=dict)
 
     def remember(self, call_id: object, tool: str) -> None:
         """Note which tool a call id belongs to."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr.entries import Conversation, first_of, is_empty, name_of
+from trace_summarization.text_repr.failures import error_text
 from trace_summarization.text_repr.lines import LineWriter
 from trace_summarization.text_repr.messages import is_conversation, messages_of
-from trace_summarization.text_repr.plain_text import compact_json
+from trace_summarization.text_repr.plain_text import compact_json, equality_key
 from trace_summarization.text_repr.tools import catalogue
 from trace_summarization.text_repr.tree import Node, seconds_of
 
@@ -67,6 +68,7 @@ class EventRenderer:
     def __init__(self, writer: LineWriter, conversation: Conversation) -> None:
         self._writer = writer
         self._conversation = conversation
+        self._last_tools: bytes | None = None
 
     def trace_start(self, properties: Mapping[str, object]) -> None:
         """The trace's own input and error."""
@@ -83,9 +85,7 @@ class EventRenderer:
         properties = node.event.properties
         is_generation = node.event.event == _GENERATION
         self._writer.structure(_heading(node))
-        tools = properties.get("$ai_tools")
-        if not is_empty(tools):
-            self._writer.entry("tools", catalogue(tools))
+        self._tools(properties.get("$ai_tools"))
         # The texts of an embedding are each a line of their own, not data to be printed as JSON.
         role, prefix = _INPUT_LABELS.get(node.event.event, ("", "input "))
         self._value(first_of(properties, *_INPUT_KEYS), role, prefix)
@@ -98,6 +98,15 @@ class EventRenderer:
             self._writer.structure("output: [not recorded]")
         self._others(properties)
 
+    def _tools(self, tools: object) -> None:
+        """The tools, where they are not those of the event before."""
+        if is_empty(tools):
+            return
+        key = equality_key(tools)
+        if key is None or key != self._last_tools:
+            self._last_tools = key
+            self._writer.entry("tools", catalogue(tools))
+
     def _value(self, value: object, role: str, prefix: str) -> None:
         if role == "" and isinstance(value, dict | list) and not is_conversation(value):
             value = compact_json(value) if value else None  # a tool's arguments or result: data, not a conversation
@@ -106,7 +115,7 @@ class EventRenderer:
     def _error(self, properties: Mapping[str, object], label: str) -> None:
         error = properties.get("$ai_error")
         if not is_empty(error):
-            self._writer.entry(label, error if isinstance(error, str) else compact_json(error), cut=False)
+            self._writer.entry(label, error_text(error))
         elif _has_error(properties):
             self._writer.structure(f"{label}: [no details recorded]")
 

@@ -22,7 +22,7 @@ from trace_summarization.text_repr.entries import (
     role_of,
     type_of,
 )
-from trace_summarization.text_repr.plain_text import compact_json
+from trace_summarization.text_repr.plain_text import compact_json, equality_key
 from trace_summarization.text_repr.tools import catalogue
 
 _MAX_WRAPPER_DEPTH = 6
@@ -117,10 +117,21 @@ def _listed(values: list[object], role: str, conversation: Conversation, depth: 
             messages += [tuple(entries)] if entries else []
         elif any(isinstance(item, dict | list) for item in items):
             for item in items:
-                messages += messages_of(item, role, conversation, depth + 1)
+                messages += _recalled(item, role, conversation, depth + 1)
         else:
             messages += [(Entry(role, item if isinstance(item, str) else compact_json(item)),) for item in items]
     return messages
+
+
+def _recalled(item: object, role: str, conversation: Conversation, depth: int) -> list[Message]:
+    """Messages of a list's item; read once, however often the history brings it again."""
+    key = equality_key(item)
+    if key is None:
+        return messages_of(item, role, conversation, depth)
+    known = conversation.messages_by_key.get((role, key))
+    if known is None:
+        known = conversation.messages_by_key[(role, key)] = messages_of(item, role, conversation, depth)
+    return known
 
 
 def _object(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:

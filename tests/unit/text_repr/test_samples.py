@@ -42,10 +42,9 @@ def test_every_recorded_trace_is_rendered_and_summarized(path: Path) -> None:
         headings = 1 + sum(event.event != "$ai_trace" for event in events)
         if any(event.properties.get(key) for event in events for key in _CONTENT_KEYS):
             assert rendered.line_count > headings, f"{trace_id} shows none of its content"
-        shown = {line.partition(": ")[2].strip() for line in rendered.text.split("\n")}
         for event in events:
             error = event.properties.get("$ai_error")
             for line in clean_text(error).split("\n")[1:] if isinstance(error, str) else ():
-                assert not line.strip() or line.strip() in shown, f"{trace_id} cuts an error"
+                assert line.strip() in rendered.text, f"{trace_id} cuts an error"
         summary = parse_summary(json.dumps(extractive_summary(rendered.text, 5, 10, 5)), rendered)
         assert all(item.line_refs for item in (*summary.bullets, *summary.interesting_notes))

@@ -21,11 +21,16 @@ def generation(seconds: float = 0.0, **properties: Any) -> TraceEvent:
 
 
 def lines_of(*events: TraceEvent, trace_id: str = "t1") -> list[str]:
-    """The rendered trace without its numbers, after checking them."""
-    numbered = render_trace(trace_id, events).text.split("\n")
-    for number, line in enumerate(numbered, start=1):
-        assert line.startswith(f"L{number}: ")
-    return [line.partition(": ")[2] for line in numbered]
+    """The physical lines of the rendered trace without their numbers, after checking these."""
+    numbers = []
+    plain = []
+    for line in render_trace(trace_id, events).text.split("\n"):
+        number, _, rest = line.partition(" ")
+        if number:
+            numbers.append(int(number))
+        plain.append(rest if number else line)
+    assert numbers == list(range(1, len(numbers) + 1))
+    return plain
 
 
 def body_of(*events: TraceEvent) -> list[str]:
