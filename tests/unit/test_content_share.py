@@ -9,7 +9,7 @@ from bench.content_share import Shown, distinct_content
 from bench.event_files import read_traces
 from bench.text_repr import shown_text
 from tests.unit.text_repr.traces import event, generation
-from trace_summarization.text_repr import TextRepr
+from trace_summarization.text_repr import render_trace
 
 LINES = ("The order left the warehouse.", "It arrives on Monday.", "The customer was told so by mail.")
 
@@ -90,16 +90,12 @@ def test_of_a_long_line_what_is_left_after_a_cut_counts() -> None:
     assert Shown(cut).share([line]) == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "L1: user: One.\nL2:  7 dwarfs\nL3:  Three.",  # each line numbered
-        "L1 user: One.\n2 7 dwarfs\n Three.",  # only an entry's first line and every now and then another
-    ],
-)
-def test_line_numbers_are_no_content(text: str) -> None:
-    shown = shown_text(TextRepr(text, 3, (1,), ("uuid",)))
-    assert [line.strip() for line in shown.split("\n")] == ["user: One.", "7 dwarfs", "Three."]
+def test_line_numbers_are_no_content() -> None:
+    text = "\n".join(f"{number} dwarfs with {number} lanterns in mine number {number}" for number in range(20))
+    rendered = render_trace("t1", [generation(input=text)])
+    assert rendered.text != shown_text(rendered)
+    shown = [line.strip() for line in shown_text(rendered).split("\n")]
+    assert shown[3:-1] == text.split("\n")[1:]
 
 
 def test_traces_are_read_from_all_event_files_of_a_folder(tmp_path: Path) -> None:
