@@ -78,6 +78,10 @@ def test_lines_escaped_in_json_are_found(times: int) -> None:
         assert Shown(escaped).share(content.lines) == 1
 
 
+def test_a_line_that_is_quoted_somewhere_is_the_same_line() -> None:
+    assert distinct_content([event("span", output_state='It failed.\n  "It failed.",')]).lines == ("It failed.",)
+
+
 def test_terminal_sequences_and_control_characters_do_not_matter() -> None:
     content = distinct_content([event("span", output_state="\x1b[31mfailed\x1b[0m\x00 twice\r\nthen passed")])
     assert content.lines == ("failed twice", "then passed")
