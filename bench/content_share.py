@@ -100,6 +100,7 @@ _ESCAPE = re.compile(r"\\+(?:([nrtbf])|u([0-9a-fA-F]{4}))?")
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffd]")
+_MARGIN = " \"',"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -159,7 +160,8 @@ class Shown:
 def normalized_lines(text: str) -> list[str]:
     r"""The text's lines with single blanks, without empty ones, control characters or backslashes.
 
-    A line break escaped once or many times (`\n`, `\\n`) ends a line, so that a text is the same within JSON.
+    A line break escaped once or many times (`\n`, `\\n`) ends a line, so that a text is the same within JSON; nor do
+    quotes and commas around a line count.
     """
     if "\\" in text:
         text = _ESCAPE.sub(_unescaped, text)
@@ -168,7 +170,7 @@ def normalized_lines(text: str) -> list[str]:
         if _SURROGATE.search(text):  # two escapes of one character
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         text = _UNPRINTABLE.sub("", text)
-    return [line for each in text.split("\n") if (line := " ".join(each.split()))]
+    return [line for each in text.split("\n") if (line := " ".join(each.split()).strip(_MARGIN))]
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from bench.baseline_rendering import render_baseline, sampled_to_tokens, without
 from bench.content_share import DistinctContent, Shown, distinct_content
 from bench.event_files import RecordedTrace, read_traces
 from trace_summarization.models import TraceEvent
-from trace_summarization.text_repr import TextRepr, render_trace
+from trace_summarization.text_repr import TextRepr, fit, render_trace
 from trace_summarization.tokens import count_tokens
 
 MIN_CONTENT_SHARE = 0.95
@@ -31,8 +30,6 @@ _RUNS = 3
 _WORST = 10
 _LONG_TRACE_CHARACTERS = 2_000_000
 _LONG_TRACE_MESSAGE_CHARACTERS = 4_000
-_NOT_THERE = "not measured: {} does not exist"
-_LINE_PREFIX = re.compile(r"^(?:L\d+(?::(?: |$)|(?= ) )|\d+ | )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def run(events: Path) -> dict[str, Any]:
     traces = read_traces(events)
     speed = _speed(traces)
     measured = [_measure(trace) for trace in traces]
-    capped = _capped(measured)
+    capped = [_cap(each) for each in measured if each.content.lines]
     long_trace = _long_trace(measured)
     return {
         "traces": len(traces),
@@ -118,8 +115,8 @@ def report(result: dict[str, Any]) -> str:
 
 
 def shown_text(rendered: TextRepr) -> str:
-    """A rendering's text without what its lines begin with: `L12: `, `L12 `, `13 ` or a single blank."""
-    return _LINE_PREFIX.sub("", rendered.text)
+    """A rendering's text without its lines' numbers and the blanks behind them."""
+    return "\n".join(line.text for line in rendered.parts)
 
 
 def _measure(trace: RecordedTrace) -> Measured:
@@ -186,7 +183,7 @@ def _speed(traces: Sequence[RecordedTrace]) -> dict[str, Any]:
     # Taken in turns: what slows the machine down for a while slows both.
     seconds = [
         (
-            _seconds(lambda: [render_trace(trace.trace_id, trace.events) for trace in traces]),
+            _seconds(lambda: [render_trace(trace.trace_id, trace.events).text for trace in traces]),
             _seconds(lambda: [render_baseline(trace.events) for trace in traces]),
         )
         for _ in range(_RUNS)
@@ -198,12 +195,7 @@ def _speed(traces: Sequence[RecordedTrace]) -> dict[str, Any]:
     }
 
 
-def _capped(measured: Sequence[Measured]) -> list[Capped] | None:
-    fit = _found("trace_summarization.text_repr", "fit")
-    return [_cap(each, fit) for each in measured if each.content.lines] if fit else None
-
-
-def _cap(measured: Measured, fit: Callable[[TextRepr, int], TextRepr]) -> Capped:
+def _cap(measured: Measured) -> Capped:
     cap = measured.tokens // 2
     fitted = fit(measured.rendered, cap)
     shown = Shown(shown_text(fitted))
@@ -219,10 +211,7 @@ def _cap(measured: Measured, fit: Callable[[TextRepr, int], TextRepr]) -> Capped
     )
 
 
-def _capped_figures(capped: Sequence[Capped] | None) -> dict[str, Any]:
-    if capped is None:
-        missing = _NOT_THERE.format("trace_summarization.text_repr.fit")
-        return {"capped_content_share": missing, "capped_over_budget": missing, "capped_errors_kept": missing}
+def _capped_figures(capped: Sequence[Capped]) -> dict[str, Any]:
     kept = [
         (each.errors_share, sum(map(len, each.measured.content.error_lines)))
         for each in capped
@@ -275,20 +264,17 @@ def _long_trace_event(number: int, text: str) -> TraceEvent:
 def _long_trace_speed(events: Sequence[TraceEvent]) -> dict[str, Any]:
     """Processor seconds to render one long trace, to count and to redact its text; the best of several runs each."""
     text = render_trace("long", events).text
-    redactor = _found("trace_summarization.redaction", "Redactor")
-    redact = redactor().redact if redactor else None
+    redact = _redact()
     return {
         "characters": len(text),
-        "render_seconds": _best_seconds(lambda: render_trace("long", events)),
+        "render_seconds": _best_seconds(lambda: render_trace("long", events).text),
         "baseline_render_seconds": _best_seconds(lambda: render_baseline(events)),
         "count_seconds": _best_seconds(lambda: count_tokens(text)),
-        "redact_seconds": _best_seconds(lambda: redact(text))
-        if redact
-        else _NOT_THERE.format("trace_summarization.redaction.Redactor"),
+        "redact_seconds": _best_seconds(lambda: redact(text)) if redact else "not measured: there is no redaction",
     }
 
 
-def _worst(measured: Sequence[Measured], capped: Sequence[Capped] | None) -> dict[str, list[dict[str, Any]]]:
+def _worst(measured: Sequence[Measured], capped: Sequence[Capped]) -> dict[str, list[dict[str, Any]]]:
     """The traces that each figure is worst on, worst first."""
     with_content = [each for each in measured if each.content.lines]
     repetitive = [each for each in measured if each.is_repetitive]
@@ -300,12 +286,11 @@ def _worst(measured: Sequence[Measured], capped: Sequence[Capped] | None) -> dic
         "repetitive_distinct_ratio": _first((-each.tokens / each.distinct_tokens, each) for each in repetitive),
         "layout_share": _first((each.content_tokens / each.tokens - 1, each) for each in measured),
     }
-    if capped is not None:
-        over = [each for each in capped if each.tokens > each.cap]
-        errors = [(each.errors_share, each.measured) for each in capped if each.errors_share is not None]
-        worst["capped_content_share"] = _first((each.content_share, each.measured) for each in capped)
-        worst["capped_over_budget"] = _first((-(each.tokens - each.cap), each.measured) for each in over)
-        worst["capped_errors_kept"] = _first(each for each in errors if each[0] < 1)
+    over = [each for each in capped if each.tokens > each.cap]
+    errors = [(each.errors_share, each.measured) for each in capped if each.errors_share is not None]
+    worst["capped_content_share"] = _first((each.content_share, each.measured) for each in capped)
+    worst["capped_over_budget"] = _first((-(each.tokens - each.cap), each.measured) for each in over)
+    worst["capped_errors_kept"] = _first(each for each in errors if each[0] < 1)
     return worst
 
 
@@ -338,6 +323,9 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _found(module: str, name: str) -> Any:
-    """A public name of a module, or None while there is no such module or name."""
-    return getattr(importlib.import_module(module), name, None) if importlib.util.find_spec(module) else None
+def _redact() -> Callable[[str], str] | None:
+    """How secrets are taken out of a text; None while the project has no such part."""
+    if importlib.util.find_spec("trace_summarization.redaction") is None:
+        return None
+    redact: Callable[[str], str] = importlib.import_module("trace_summarization.redaction").Redactor().redact
+    return redact
