@@ -1,13 +1,17 @@
 """The model adapter against a server that speaks OpenAI's API, over a socket."""
 
 import contextlib
+import gzip
 import json
 import socket
 import threading
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +19,7 @@ import pytest
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
-from tests.integration.model.traces import ONE_REQUEST_SECONDS, TRACE, TRACED, ask, request_for
+from tests.integration.model.traces import LONG_ENOUGH_SECONDS, ONE_REQUEST_SECONDS, TRACE, TRACED, ask, request_for
 from tests.spending import RecordedSpending
 from trace_summarization import constants as c
 from trace_summarization.errors import (
@@ -28,7 +32,12 @@ from trace_summarization.errors import (
     ModelUnavailable,
     TraceSummarizationError,
 )
+from trace_summarization.models import TraceEvent
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt
+from trace_summarization.requests import summary_request
+from trace_summarization.text_repr import render_trace
+
+SAMPLES = Path(__file__).parents[3] / "samples"
 
 
 def test_a_summary_with_what_it_took(server: ModelServer, model: OpenAiSummaryModel) -> None:
@@ -42,6 +51,23 @@ def test_a_summary_with_what_it_took(server: ModelServer, model: OpenAiSummaryMo
     assert entry["model"] == "gpt-4.1-mini"
     assert (done.usage.cached_input_tokens, done.usage.service_tier) == (0, "default")
     assert model.provider == "offline"
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.jsonl.gz")), ids=lambda path: path.name)
+def test_the_tokens_set_aside_are_those_that_the_server_counts(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending, path: Path
+) -> None:
+    traces: dict[str, list[TraceEvent]] = defaultdict(list)
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            event = TraceEvent(row["uuid"], row["event"], datetime.fromisoformat(row["timestamp"]), row["properties"])
+            traces[row["properties"]["$ai_trace_id"]].append(event)
+    for trace_id, events in list(traces.items())[:3]:
+        text = render_trace(trace_id, events).text
+        model.answer(summary_request(text, "detailed", "gpt-4.1-mini"), LONG_ENOUGH_SECONDS, spending)
+    for reserved, usage in zip(spending.reserved, spending.settled, strict=True):
+        assert usage.input_tokens is not None
+        assert usage.input_tokens <= reserved.input_tokens <= 1.1 * usage.input_tokens
 
 
 @pytest.mark.parametrize(

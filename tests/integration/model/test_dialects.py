@@ -188,7 +188,8 @@ NOTHING_BUT_MESSAGES = [
     ids=[
         "Azure before structured outputs", "OpenAI's gpt-4", "vLLM before 0.6.4", "vLLM with Gemma",
         "vLLM with Mistral", "Ollama without thinking", "Ollama with other thinking", "LiteLLM without drop_params",
-        "OpenRouter", "FastAPI", "gpt-5.1 behind a gateway", "Bedrock before structured outputs", "nothing but messages",
+        "OpenRouter", "FastAPI", "gpt-5.1 behind a gateway", "Bedrock before structured outputs",
+        "nothing but messages",
     ],
 )  # fmt: skip
 def test_what_an_endpoint_rejects_is_left_out_and_the_trace_summarized(
