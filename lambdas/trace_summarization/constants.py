@@ -80,8 +80,8 @@ COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY: Final = RetryPolicy(attempts=2, interva
 LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2, max_delay_seconds=60)
 
 # --- what one request to the model may take ---------------------------------------------------------------------------
-# A summary at all its limits takes about 2,500 tokens in detailed and 1,300 in minimal mode. The most that is asked for
-# is what a budget sets aside per request, so it is no larger than that.
+# A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.
+# It is no more than that, because a budget sets aside for each request the most that its answer can cost.
 MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
 # Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
 REASONING_OUTPUT_TOKENS: Final = 6_000
