@@ -14,7 +14,7 @@ from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from adapters.settings import ClickHouseSettings, KafkaSettings, ModelSettings
 from handlers.edge import Event, logged_errors
-from trace_summarization.models import TeamRun
+from trace_summarization.models import ModelUsage, TeamRun
 from trace_summarization.pipeline import Phases, PipelineResult, TracePipeline
 
 logger = Logger()
@@ -30,13 +30,30 @@ def _pipeline() -> TracePipeline:
         model=_model(ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)),
         queue=_queue(kafka),
         embedding_models=kafka.embedding_models,
+        spending=lambda _run: _Uncapped(),
     )
+
+
+class _Uncapped:
+    """A `Spending` without a cap, until there is a ledger."""
+
+    def reserve(self, *_args: object, **_named: object) -> "_Uncapped":
+        return self
+
+    def settle(self, usage: ModelUsage) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def keep(self) -> None:
+        pass
 
 
 @functools.lru_cache(maxsize=1)
 def _model(secret: ModelSecret) -> OpenAiSummaryModel:
     """The model's client, kept until the secret changes: a rotated key must not wait for a new process."""
-    return OpenAiSummaryModel(secret.api_key, secret.base_url, secret.provider)
+    return OpenAiSummaryModel(secret)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Names, defaults and limits, read by the Lambdas, the infrastructure and the documentation alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -43,7 +44,10 @@ MAX_OUTCOME_BYTES: Final = 150
 CLICKHOUSE_MAX_EXECUTION_SECONDS: Final = 60
 CLICKHOUSE_CLIENT_TIMEOUT_SECONDS: Final = 75
 KAFKA_DELIVERY_TIMEOUT_SECONDS: Final = 15
-MODEL_TIMEOUT_SECONDS: Final = 120  # one call; shortened to what is left to the Lambda
+MODEL_TIMEOUT_SECONDS: Final = (
+    120  # one answer with its waits, retries and repair; shortened to what the Lambda has left
+)
+MODEL_SHORTEST_ANSWER_SECONDS: Final = 5.0  # with less time than this left, nothing more is asked
 PLAN_LAMBDA_TIMEOUT_SECONDS: Final = 30
 PLAN_TIMEOUT_SECONDS: Final = 40
 SAMPLE_LAMBDA_TIMEOUT_SECONDS: Final = 285
@@ -74,6 +78,20 @@ AGGREGATE_RETRY_POLICY: Final = RetryPolicy(attempts=3, interval_seconds=5, max_
 COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY: Final = RetryPolicy(attempts=2, interval_seconds=60, max_delay_seconds=300)
 # Faults of the Lambda service itself (throttling, its own errors): nothing of ours ran, so more patience costs nothing.
 LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2, max_delay_seconds=60)
+
+# --- what one request to the model may take ---------------------------------------------------------------------------
+# A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.
+# It is no more than that, because a budget sets aside for each request the most that its answer can cost.
+MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
+# Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
+REASONING_OUTPUT_TOKENS: Final = 6_000
+MODEL_RETRIES: Final = (
+    2  # after 429 and 5xx, within one attempt of a trace; the state machine retries with more patience
+)
+MODEL_RETRY_WAIT_SECONDS: Final = 1.0  # where the answer names no time; doubled by each retry, jittered
+# Flex answers late or not at all: what it may use of the time, so that the standard tier can still answer.
+FLEX_SHARE_OF_TIME: Final = 0.5
+MAX_REPAIRED_ANSWER_LENGTH: Final = 8_000  # characters of an invalid answer that the model is shown again
 
 # --- what a summary leaves behind ------------------------------------------------------------------------------------
 EVENT_NAME_TRACE_SUMMARY: Final = "$ai_trace_summary"

@@ -20,13 +20,12 @@ from trace_summarization.models import (
     TeamRun,
     TraceExtent,
 )
-from trace_summarization.ports import EmbeddingQueue, SummaryModel, SummaryStore, TraceStore
+from trace_summarization.ports import EmbeddingQueue, Spending, SummaryModel, SummaryStore, TraceStore
 from trace_summarization.summarization import summarize
 from trace_summarization.text_repr import TextRepr, render_trace
 
 # Kept free of the model's time: a save and a queued embedding that each run into their own limit.
 _RESERVED_SECONDS = c.CLICKHOUSE_CLIENT_TIMEOUT_SECONDS + 2 * c.KAFKA_DELIVERY_TIMEOUT_SECONDS
-_SHORTEST_MODEL_SECONDS = 5.0
 
 
 @dataclass
@@ -63,6 +62,7 @@ class TracePipeline:
     model: SummaryModel
     queue: EmbeddingQueue
     embedding_models: tuple[str, ...]
+    spending: Callable[[TeamRun], Spending]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def summarize(
@@ -104,9 +104,9 @@ class TracePipeline:
             return self._queue_stored(run, trace_id, stored, phases)
         with phases.measure("model"):
             timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
-            if timeout < _SHORTEST_MODEL_SECONDS:
+            if timeout < c.MODEL_SHORTEST_ANSWER_SECONDS:
                 raise ModelUnavailable(f"only {timeout:.0f} s left for the model: not asked")
-            answered = summarize(rendered, run.mode, run.model, self.model, timeout)
+            answered = summarize(rendered, run.mode, run.model, self.model, timeout, self.spending(run))
         event = summary_event(
             run,
             trace_id,
