@@ -6,7 +6,8 @@ they fit. Numbers stay those of the whole text; a gap says which lines are missi
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -37,6 +38,7 @@ _FEW_TOKENS = 200  # a cap below this leaves no room to say what is missing
 _HEAD_SHARE = 0.6  # of what stays of an entry; the rest is its end
 _LONGEST_PERIOD = 8  # events of one round of a loop
 _FEWEST_ROUNDS = 3
+_CITED = re.compile(r"\d+")
 _SEARCH_STEPS = 16
 _FEWEST_CHARACTERS = 16  # of a line that is cut within itself
 
@@ -70,7 +72,8 @@ def fit(rendered: TextRepr, max_tokens: int, tokens_of: Callable[[str], int] = c
         or _best([replace(entry, worth=entry.worth or _WORTH_OF_ERRORS) for entry in entries], max_tokens, gaps)
         or _cut_hard(whole, max_tokens, gaps)
     )
-    return TextRepr(tuple(line for line, _ in kept), rendered.line_count, rendered.event_uuids)
+    lines = tuple(_without_adjacent_gaps([line for line, _ in kept]))
+    return TextRepr(lines, rendered.line_count, rendered.event_uuids)
 
 
 class _Sized(NamedTuple):
@@ -110,6 +113,20 @@ class _Gaps:
         place = f" {line_range(numbers[0], numbers[-1])}" if numbers else ""
         text = "[...]" if self.bare else f"[...{place} left out{': ' if why else ''}{why} ...]"
         return [_sized(Line(0, False, text, Kind.GAP, lines[0].line.event), self.tokens_of)]
+
+
+def _without_adjacent_gaps(lines: Sequence[Line]) -> Iterator[Line]:
+    """The lines, with gaps that follow each other as one, which takes fewer tokens."""
+    for is_gap, group in itertools.groupby(lines, key=lambda line: line.kind is Kind.GAP):
+        members = list(group)
+        if is_gap and len(members) > 1:
+            cited = [int(number) for gap in members for number in _CITED.findall(gap.text.partition(" left")[0])]
+            whys = [why for gap in members if (why := gap.text.partition(" left out: ")[2])]
+            place = f" {line_range(min(cited), max(cited))} left out" if cited else ""
+            text = f"[...{place}{': ' if whys else ' '}{whys[0] if whys else '...]'}" if place else members[0].text
+            yield members[0]._replace(text=text)
+        else:
+            yield from members
 
 
 # --- loops -----------------------------------------------------------------------------------------------------------
