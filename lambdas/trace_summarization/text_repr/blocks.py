@@ -55,7 +55,7 @@ _CALL_ID_KEYS = ("call_id", "toolUseId", "tool_use_id", "toolCallId", "tool_call
 _CALL_NAME_KEYS = ("name", "toolName", "tool_name", "functionName", "function_name")
 _ARGUMENT_KEYS = (
     "arguments", "args", "input", "parameters", "tool_input", "tool_kwargs", "action", "actions", "operation", "code",
-    "queries", "rawInput", "partial_json",
+    "queries", "rawInput", "server_tool_call", "partial_json",
 )  # fmt: skip
 _OUTPUT_KEYS = (
     "output", "outputs", "result", "results", "response", "server_tool_call_response", "content", "search_results",
@@ -140,9 +140,8 @@ def result_entries(result: dict[str, object], conversation: Conversation, depth:
     result = _result_body(present(result))
     name = name_of(first_of(result, *_CALL_NAME_KEYS))
     name = name or next((tool for key in _CALL_ID_KEYS if (tool := conversation.tool_of(result.get(key)))), "")
-    name = name or type_of(result).removesuffix("_tool_result") * type_of(result).endswith(
-        "_code_execution_tool_result"
-    )
+    if not name and type_of(result).endswith("_tool_result"):  # of a provider's own tool: web_search_tool_result
+        name = name_of(type_of(result).removesuffix("_tool_result"))
     label = f"tool {name}".strip()
     output_key = next((key for key in _OUTPUT_KEYS if result.get(key) is not None and result[key] is not False), "")
     if is_failure(result) or result.get("error") is True:
@@ -184,7 +183,7 @@ def is_block(value: object) -> bool:
         or kind == "mcp_approval_request"
     ):
         return True
-    if isinstance(value.get("page_content"), str):
+    if isinstance(value.get("page_content"), str) or value.keys() == {"cachePoint"}:
         return True
     shells = (*_CALL_SHELLS, *_RESULT_SHELLS, "reasoningContent", "inlineData", "inline_data", "fileData")
     return (
@@ -222,7 +221,9 @@ def source_entries(value: dict[str, object], role: str) -> list[Entry]:
 def _listed_entries(blocks: list[object], role: str, conversation: Conversation, depth: int) -> list[Entry]:
     first = blocks[0]
     if len(blocks) == 1 and isinstance(first, dict) and first.keys() == {"type", "text"} and first["type"] == "text":
-        return content_entries(first["text"], role, conversation, depth + 1)
+        text = first["text"]
+        if isinstance(text, str):
+            return [Entry(role, text)] if text else []
     entries: list[Entry] = []
     for block in blocks:
         entries += content_entries(block, role, conversation, depth + 1)
@@ -233,6 +234,9 @@ def _listed_entries(blocks: list[object], role: str, conversation: Conversation,
 
 def _block_entries(block: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Entry]:
     block = present(block)
+    shell = block.get("message_content")
+    if isinstance(shell, dict) and len(block) == 1:  # OpenInference
+        return content_entries(shell, role, conversation, depth + 1)
     stated = type_of(block)
     kind = kind_of(stated)
     if kind == "thinking" or (not stated and _is_thinking(block)):
@@ -246,7 +250,7 @@ def _block_entries(block: dict[str, object], role: str, conversation: Conversati
     if stated in _COMPACTION_TYPES:
         return _compaction(block, role, conversation, depth)
     if stated == "mcp_approval_request":
-        return _approval_request(block, role, conversation, depth)
+        return _approval_request(block, conversation, depth)
     notice = notice_entries(block, stated, role)
     if notice is not None:
         return notice
@@ -353,9 +357,9 @@ def _compaction(block: dict[str, object], role: str, conversation: Conversation,
     return _joined(head + entries, role) + leftovers(block, ("summary", "content", "text"), role)
 
 
-def _approval_request(block: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Entry]:
-    calls = call_entries({**block, "type": "mcp_call"}, role or "assistant", conversation, depth)
-    return [Entry(f"{role or 'assistant'} asks approval", calls[0].text), *calls[1:]]
+def _approval_request(block: dict[str, object], conversation: Conversation, depth: int) -> list[Entry]:
+    calls = call_entries({**block, "type": "mcp_call"}, "assistant", conversation, depth)
+    return [Entry("assistant asks approval", calls[0].text), *calls[1:]]
 
 
 def _call_body(call: dict[str, object]) -> dict[str, object] | None:

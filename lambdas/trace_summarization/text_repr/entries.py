@@ -40,7 +40,9 @@ _ROLE_BY_ALIAS = {
 # PydanticAI, LlamaIndex, Semantic Kernel (Python, .NET).
 _OTHER_TYPE_KEYS = ("part_kind", "block_type", "content_type", "$type")
 _FINISHES_IN_METADATA = {"finish_reason", "stop_reason"}  # read by those who read the message
-_METADATA_KEYS = frozenset({"generation_info", "llm_output", "meta", "_meta", "metadata", "params"})
+_METADATA_KEYS = frozenset(
+    {"additional_kwargs", "generation_info", "llm_output", "meta", "_meta", "metadata", "params"}
+)
 _DEEPEST_HOLLOW = 4  # levels of empty objects in objects looked through
 
 # Ids, signatures, encrypted content, and numbers that stand on the event itself: not what a reader needs to know of a

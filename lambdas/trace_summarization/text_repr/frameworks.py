@@ -26,6 +26,18 @@ _COMPLETION_KEYS = {
 }
 _COMPLETION_NOISE = frozenset({"context", "done", "tokenCount", "index"})
 
+# How a LlamaIndex node is stored and embedded.
+_NODE_NOISE = frozenset({
+    "text", "text_resource", "embedding", "excluded_embed_metadata_keys", "excluded_llm_metadata_keys", "relationships",
+    "start_char_idx", "end_char_idx", "mimetype", "text_template", "metadata_template", "metadata_separator",
+    "metadata_seperator", "hash", "class_name", "id_",
+})  # fmt: skip
+# How OpenTelemetry ships a log record.
+_RECORD_NOISE = frozenset({
+    "event.name", "event_name", "name", "EventName", "body", "Body", "attributes", "timestamp", "observed_timestamp",
+    "trace_id", "span_id", "trace_flags", "severity_number", "severity_text", "resource", "gen_ai.system", "time",
+})  # fmt: skip
+
 
 def is_langchain_type(value: Object) -> bool:
     """Whether the object states the type of a LangChain message."""
@@ -52,13 +64,14 @@ def _langchain_serialized(value: Object) -> object:
     if not isinstance(body, dict):
         return value.get("repr")
     is_message = name.endswith(("Message", "MessageChunk"))
+    body = {**_but(value, "lc", "type", "id", "kwargs", "name", "graph"), **body}
     return {"role": body.get("type") or name, **body} if is_message else body or None
 
 
 def _langchain_stored(value: Object) -> object:
     data = value.get("data")
     if is_langchain_type(value) and isinstance(data, dict) and "content" in data:
-        return {"role": value["type"], **data}
+        return {"role": value["type"], **_but(value, "type", "data"), **data}
     return None
 
 
@@ -162,8 +175,9 @@ def _autogen(value: Object) -> object:
     kind, source = type_of(value), value.get("source")
     if not isinstance(source, str) or ("content" not in value and "thought" not in value):
         if kind in _AUTOGEN_ROLES and "content" in value and "id" not in value:  # system and result messages
-            return {**_but(value, "type"), "role": _AUTOGEN_ROLES[kind], "type": "message"}
-        return None
+            source = _AUTOGEN_ROLES[kind]
+        else:
+            return None
     if not kind.endswith(("Message", "Event")):
         return None
     role = "user" if source.lower() in ("user", "user_proxy") else _AUTOGEN_ROLES.get(kind, "assistant")
@@ -194,18 +208,19 @@ def _otel_event(value: Object) -> object:
     name = first_of(value, "event.name", "event_name", "name", "EventName")
     if not isinstance(name, str) or not name.startswith("gen_ai."):
         return None
-    role = name.removeprefix("gen_ai.").removesuffix(".message")
+    role = "assistant" if name == "gen_ai.choice" else name.removeprefix("gen_ai.").removesuffix(".message")
     body = first_of(value, "body", "Body", "attributes")
-    if isinstance(body, dict):
-        inner = body.get("message")
-        if name == "gen_ai.choice" and isinstance(inner, dict):
-            return {**_but(body, "message", "index"), "role": "assistant", **inner}
-        role = "assistant" if name == "gen_ai.choice" else role
-        return {"role": role, **body} if "role" not in body else body
-    inner = value.get("message")
+    if not isinstance(body, dict):
+        body = {}
+    elif isinstance(body.get("content"), str | list) or "message" in body or "tool_calls" in body:
+        body = _but(body, "index", "event.name", "gen_ai.system")
+    else:
+        return None
+    said = {**{key: member for key, member in value.items() if key not in _RECORD_NOISE}, **body}
+    inner = said.get("message")
     if name == "gen_ai.choice" and isinstance(inner, dict):
-        return {**_but(value, "message", "index", "event.name", "name"), "role": "assistant", **inner}
-    return {**_but(value, "event.name", "name"), "role": role} if "content" in value and "role" not in value else None
+        said = {**_but(said, "message", "index"), **inner}
+    return {"role": role, **said} if body or "role" not in value else None
 
 
 def _openinference(value: Object) -> object:
@@ -219,14 +234,20 @@ def _openinference(value: Object) -> object:
 def _llama_index(value: Object) -> object:
     """A chat response beside the provider's own copy of it; a retrieved node."""
     if "raw" in value and isinstance(value.get("message"), dict) and value.keys() & {"delta", "additional_kwargs"}:
-        return {"message": value["message"]}
+        return {"message": value["message"], **_but(value, "raw", "delta", "logprobs")}
     node = value.get("node")
     if isinstance(node, dict) and "score" in value:
-        return {"page_content": first_of(node, "text", "text_resource") or "", "score": value["score"],
-                "metadata": first_of(node, "metadata", "extra_info")}  # fmt: skip
-    if value.get("class_name") in ("TextNode", "Document") and isinstance(value.get("text"), str):
-        return {"page_content": value["text"], "metadata": value.get("metadata")}
-    return None
+        inner = _llama_index_node(node)
+        return None if inner is None else {**inner, **_but(value, "node")}
+    return _llama_index_node(value) if value.get("class_name") in ("TextNode", "Document") else None
+
+
+def _llama_index_node(node: Object) -> Object | None:
+    resource = node.get("text_resource")
+    text = node.get("text") or (resource.get("text") if isinstance(resource, dict) else None)
+    if not isinstance(text, str):
+        return None
+    return {"page_content": text, **{key: member for key, member in node.items() if key not in _NODE_NOISE}}
 
 
 def _stream_item(value: Object) -> object:

@@ -3,7 +3,7 @@
 import re
 
 from trace_summarization.text_repr.entries import first_of, name_of, texts_of, type_of
-from trace_summarization.text_repr.plain_text import binary_note, byte_size, compact_json, one_line
+from trace_summarization.text_repr.plain_text import binary_note, byte_size, compact_json, media_type_of, one_line
 
 _LONGEST_ADDRESS = 300
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16}")  # how encoded content starts, and text or a note hardly ever
@@ -131,6 +131,8 @@ def document_text(block: dict[str, object]) -> str:
     body = next((inner for key in ("document", "file") if isinstance(inner := block.get(key), dict)), block)
     texts = [texts_of(body.get("content")), texts_of(body.get("text"))]
     texts += [_prose(body.get(key)) for key in ("data", "file_data", "bytes")]
+    if body is not block and isinstance(body.get("data"), dict):
+        texts.append(compact_json(body["data"]))  # Cohere's documents are text or fields
     source = body.get("source")
     if isinstance(source, dict):
         texts += [texts_of(source.get("text")), texts_of(source.get("content"))]
@@ -139,9 +141,7 @@ def document_text(block: dict[str, object]) -> str:
 
 
 def _prose(value: object) -> str:
-    """What stands where encoded content is expected, and is none: Cohere's documents are text or fields."""
-    if isinstance(value, dict) and value.get("type") != "Buffer":
-        return compact_json(value)
+    """The text that stands where encoded content is expected."""
     if not isinstance(value, str) or value.startswith("data:") or "://" in value[:40]:
         return ""
     return value if any(char.isspace() for char in value[:_LONGEST_ADDRESS]) else ""
@@ -181,12 +181,19 @@ def _note(kind: str, facts: dict[str, str]) -> str:
     if encoded.startswith("data:"):
         return f"[{_join(facts, _data_url(encoded, media_type))}]"
     if len(encoded) >= _SHORTEST_ENCODED and _ENCODED.match(encoded):
-        known = media_type if "/" in media_type else ""
+        known = media_type if "/" in media_type else _recognized(kind, encoded)
         return f"[{_join(facts, binary_note(known, encoded)[1:-1])}]"
     if "size" in facts:
         return f"[{_join(facts, media_type or kind, facts['size'])}]"
     place = address or ("" if any(char.isspace() for char in encoded[:_LONGEST_ADDRESS]) else encoded)
     return f"[{_join(facts, media_type or kind, one_line(place, _LONGEST_ADDRESS))}]"
+
+
+def _recognized(kind: str, encoded: str) -> str:
+    """The media type that content starts like, where it fits what the block calls it; else what the block calls it."""
+    found = media_type_of(encoded)
+    fits = kind not in ("image", "audio", "video") or found.startswith(kind)
+    return found if found != "binary" and fits else kind
 
 
 def _data_url(url: str, media_type: str) -> str:

@@ -423,19 +423,18 @@ def _body(value: dict[str, object], role: str, conversation: Conversation) -> li
                 return content_entries(held, role, conversation)
         return [Entry(role, content)] if content else []
     entries: list[Entry] = []
-    shown: set[str] = set()
     for key in _BODY_KEYS:
         member = value.get(key)
-        if is_empty(member) or (key in _LIST_BODY_KEYS and not isinstance(member, list)):
-            entries += [] if is_empty(member) else leftovers({key: member}, (), role)
+        if is_empty(member):
             continue
-        for entry in content_entries(member, role, conversation):
-            squeezed = "".join(entry.text.split())
-            if squeezed not in shown:
-                entries.append(entry)
-        shown.update("".join(entry.text.split()) for entry in entries)
-        if len(entries) > 1:
-            shown.add("".join("".join(entry.text.split()) for entry in entries if entry.label == role))
+        if key in _LIST_BODY_KEYS and not isinstance(member, list):
+            entries += leftovers({key: member}, (), role)
+            continue
+        found = content_entries(member, role, conversation)
+        if entries:  # what several fields say is said once, however they break its lines
+            said = "".join("".join(entry.text.split()) for entry in entries)
+            found = [entry for entry in found if "".join(entry.text.split()) not in said]
+        entries += found
     return entries
 
 

@@ -22,7 +22,7 @@ def _refusal(block: dict[str, object], role: str) -> list[Entry]:
 
 
 def _reference(block: dict[str, object], role: str) -> list[Entry]:
-    return [Entry(role, f"[as in item {name_of(block.get('id'))}]")]
+    return [Entry(role, f"[as in item {name_of(block.get('id'))}]"), *leftovers(block, (), role)]
 
 
 def _approval_response(block: dict[str, object], _: str) -> list[Entry]:

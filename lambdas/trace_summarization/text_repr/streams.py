@@ -1,6 +1,6 @@
 """Recorded streams as the answers they add up to: lists of chunks and of events of every provider."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from trace_summarization.text_repr.entries import is_empty, type_of
 
@@ -27,17 +27,39 @@ _VERCEL_EVENTS = frozenset({
 _SPEAKERS = frozenset({"user", "system", "developer"})  # how a history begins, and no answer does
 
 
+_RESPONSES_KEYS = frozenset({
+    "type", "response", "item", "delta", "text", "part", "output_index", "content_index", "summary_index", "item_id",
+    "sequence_number", "obfuscation", "logprobs", "annotation", "annotation_index", "arguments", "name", "input",
+    "refusal",
+})  # fmt: skip
+_MESSAGE_CHUNK_KEYS = frozenset({
+    "type", "content", "additional_kwargs", "tool_call_chunks", "tool_calls", "invalid_tool_calls", "id", "name",
+    "example",
+    "response_metadata", "usage_metadata", "chunk_position",
+})  # fmt: skip
+_VERCEL_KEYS = frozenset({
+    "type", "id", "text", "textDelta", "delta", "finishReason", "toolCallId", "toolName", "input", "args", "output",
+    "result", "usage", "totalUsage", "providerMetadata", "source", "file", "error", "errorText", "inputTextDelta",
+    "messageId",
+    "argsTextDelta", "sourceType", "url", "title", "mediaType", "filename", "request", "warnings", "response",
+    "messageMetadata",
+    "dynamic", "providerExecuted", "rawFinishReason", "modelId", "timestamp", "isContinued", "rawValue", "data",
+})  # fmt: skip
+
+
 def accumulated(items: list[object]) -> object:
     """What a list of stream chunks adds up to, in its provider's form; None when the list is no stream."""
     first = items[0] if items else None
     if not isinstance(first, dict) or first.get("role") in _SPEAKERS:
         return None
-    for is_chunk, add_up in _STREAMS:
+    for is_chunk, add_up, known in _STREAMS:
         if is_chunk(first):
             chunks = [item for item in items if isinstance(item, dict) and (is_chunk(item) or _is_bookkeeping(item))]
             if len(chunks) != len(items):
                 return None  # something else is in between: nothing may be lost
-            return add_up(chunks)
+            whole = add_up(chunks)
+            unread = {key: value for chunk in chunks for key, value in chunk.items() if key not in known}
+            return whole if whole is None or not unread else [whole, {"role": "", "text": "", **unread}]
     return None
 
 
@@ -269,6 +291,13 @@ def _is_bookkeeping(item: Chunk) -> bool:
     return item.get("type") == "ping" or (item.get("choices") == [] and "usage" in item)
 
 
+class _AllKeys:
+    """The keys of chunks that are carried over whole."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 class _Merged:
     """Deltas put together: strings joined, lists merged by index, objects merged by key. Linear in what is added."""
 
@@ -324,14 +353,15 @@ def _concatenated(chunks: list[Chunk], kind: str, key: str) -> str:
     return "".join(str(chunk.get(key) or "") for chunk in chunks if chunk.get("type") == kind)
 
 
-_STREAMS: tuple[tuple[Callable[[Chunk], bool], Callable[[list[Chunk]], object]], ...] = (
-    (_is_openai_chunk, _openai),
-    (_is_anthropic_event, _anthropic),
-    (_is_responses_event, _responses),
-    (_is_bedrock_event, _bedrock),
-    (_is_gemini_chunk, _gemini),
-    (_is_ollama_chunk, _ollama),
-    (_is_cohere_event, _cohere),
-    (_is_message_chunk, _message_chunks),
-    (_is_vercel_event, _vercel),
+# How to tell a provider's chunks, how to add them up, and which of their keys that reads.
+_STREAMS: tuple[tuple[Callable[[Chunk], bool], Callable[[list[Chunk]], object], Container[str]], ...] = (
+    (_is_openai_chunk, _openai, _AllKeys()),
+    (_is_anthropic_event, _anthropic, {"type", "message", "index", "content_block", "delta", "usage", "stop_details"}),
+    (_is_responses_event, _responses, _RESPONSES_KEYS),
+    (_is_bedrock_event, _bedrock, _AllKeys()),
+    (_is_gemini_chunk, _gemini, _AllKeys()),
+    (_is_ollama_chunk, _ollama, {"message", "response", "done", "done_reason", "context", "model", "created_at"}),
+    (_is_cohere_event, _cohere, {"type", "delta", "index", "id"}),
+    (_is_message_chunk, _message_chunks, _MESSAGE_CHUNK_KEYS),
+    (_is_vercel_event, _vercel, _VERCEL_KEYS),
 )
