@@ -50,7 +50,7 @@ _VERCEL_KEYS = frozenset({
 def accumulated(items: list[object]) -> object:
     """What a list of stream chunks adds up to, in its provider's form; None when the list is no stream."""
     first = items[0] if items else None
-    if not isinstance(first, dict) or first.get("role") in _SPEAKERS:
+    if not isinstance(first, dict) or str(first.get("role")) in _SPEAKERS:
         return None
     for is_chunk, add_up, known in _STREAMS:
         if is_chunk(first):
