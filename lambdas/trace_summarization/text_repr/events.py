@@ -101,7 +101,7 @@ class EventRenderer:
     def _input(self, event: TraceEvent) -> None:
         """What went in; of a tool's span, where the call that it runs stands already, just that."""
         value = first_of(event.properties, *_INPUT_KEYS)
-        if event.event == _SPAN and isinstance(value, dict) and not is_conversation(value):
+        if event.event == _SPAN and isinstance(value, dict) and value:
             called = self._writer.known(signature(name_of(event.properties.get("$ai_span_name")), value))
             if called is not None:
                 self._writer.structure(f"input: [as in {called}]", Kind.POINTER)

@@ -72,7 +72,7 @@ class LineWriter:
         self.lines: list[Line] = []
         self.event_uuids: list[str] = []
         self._redact = redact or _unchanged
-        self._labels: dict[str, str] = {}
+        self._labels: dict[str, tuple[str, Kind]] = {}
         self._seen = SeenPieces()
         self._lines_of_text: dict[str, tuple[int, int]] = {}
         self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
@@ -95,8 +95,7 @@ class LineWriter:
 
     def entry(self, label: str, text: str) -> None:
         """Labelled content: the first line beside the label, the others below it."""
-        label = self._label(label)
-        kind = kind_of(label)
+        label, kind = self._labels.get(label) or self._label(label)
         seen = self._lines_of_text.get(text)
         if seen is not None:
             self._keep_whole(kind, range(seen[0], seen[1] + 1))
@@ -135,10 +134,9 @@ class LineWriter:
             for number in numbers:
                 self.lines[number - 1] = self.lines[number - 1]._replace(kind=Kind.ERROR)
 
-    def _label(self, label: str) -> str:
-        known = self._labels.get(label)
-        if known is None:
-            known = self._labels[label] = self._redact(one_line(label, _LONGEST_LABEL))
+    def _label(self, label: str) -> tuple[str, Kind]:
+        clean = self._redact(one_line(label, _LONGEST_LABEL))
+        known = self._labels[label] = (clean, kind_of(clean))
         return known
 
     def _add(self, text: str, kind: Kind, is_entry: bool) -> None:

@@ -16,6 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARSHAL_WITHOUT_REFERENCES = 2  # later versions write an object that is used twice in another way
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
+_SHORTEST_DATA_URL = 29  # characters of "data:;base64," and a short run
 _SHORTEST_BINARY = 400  # characters; shorter runs are ids, hashes and signatures
 _DATA_URL = re.compile(
     r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,60}){0,4};base64,([A-Za-z0-9+/_-]{16,}={0,2})"
@@ -40,8 +41,12 @@ _MEDIA_TYPE_BY_BASE64_PREFIX = {
 
 def clean_text(text: str) -> str:
     """Text that is valid UTF-8 and whose only control characters are newline and tab; binary content as a note."""
-    if len(text) >= _SHORTEST_BINARY or "base64," in text:
-        text = _BASE64_RUN.sub(_note_of_run, _DATA_URL.sub(_note_of_data_url, text))
+    if text.isprintable() and len(text) < _SHORTEST_DATA_URL:
+        return text  # nearly every name and label
+    if "base64," in text:
+        text = _DATA_URL.sub(_note_of_data_url, text)
+    if len(text) >= _SHORTEST_BINARY and max(map(len, text.split()), default=0) >= _SHORTEST_BINARY:
+        text = _BASE64_RUN.sub(_note_of_run, text)
     if not _SUSPECT.search(text):
         return text
     if _SURROGATE.search(text):
@@ -52,6 +57,8 @@ def clean_text(text: str) -> str:
 
 def one_line(text: str, longest: int) -> str:
     """Clean text on one line, cut at `longest` characters."""
+    if len(text) <= longest and text.isprintable() and text.isascii() and "base64," not in text:
+        return text.strip() if "  " not in text else " ".join(text.split())
     line = " ".join(clean_text(text[: longest * 4]).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
