@@ -6,6 +6,8 @@ The model has read what strangers wrote. Whatever it was talked into ends here.
 import html
 import re
 
+from trace_summarization.redaction import hide_secrets
+
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e007f]"
@@ -30,23 +32,8 @@ _TOP_LEVEL_DOMAINS = (
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
 )
-_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|$)"
-    r"|\bsk-[\w-]{16,}|\bsk_(?:live|test)_\w{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"
-    r"|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
-    r"|(?i:\b(?:bearer|basic)\s+[\w.~+/-]{16,}=*)"
-)
-# `DB_PASSWORD=x`, `"api_key": "x"`, `aws_secret_access_key = x`; a count, such as `max_tokens=4096`, is no secret.
-_NAMED_SECRET = re.compile(
-    r"""([\w-]*(?:pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|token)[\w-]*["']?\s*[:=]\s*["']?)"""
-    r"""(?!\[secret\]|[\d.,]+\b)[^\s,;"'}]+""",
-    re.IGNORECASE,
-)
-_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}={0,2}")
 _MAX_PASSES = 8
 _LINK = "[link]"
-_HIDDEN = "[secret]"
 
 
 def safe_text(text: str, longest: int) -> str:
@@ -77,13 +64,5 @@ def _stripped(line: str) -> str:
     line = _MARKDOWN_LINK.sub(r"\1", line)
     line = _TAG_START.sub("", _TAG.sub(" ", line))
     line = _DOMAIN_WITH_PATH.sub(r"\1", _SCHEME.sub(" ", _URL.sub(_LINK, line)))
-    line = _SECRET.sub(_HIDDEN, line)
-    line = _NAMED_SECRET.sub(rf"\1{_HIDDEN}", line)
-    line = _LONG_RUN.sub(_hidden_if_random, line)
+    line = hide_secrets(line)
     return " ".join(_MARKDOWN_MARKS.sub("", line).replace("](", "] (").split())
-
-
-def _hidden_if_random(match: re.Match[str]) -> str:
-    run = match.group()
-    digits = sum(char.isdigit() for char in run)
-    return _HIDDEN if digits >= 4 and not run.isupper() and not run.islower() else run

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from embedding.requests import content_hash, document_content, embedding_request, encode, message_key
+from trace_summarization import constants as c
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id
 from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
 from trace_summarization.planning import team_run
@@ -65,7 +66,7 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_model": "gpt-4.1-mini-2025-04-14",
         "$ai_summary_requested_model": "gpt-4.1-mini",
         "$ai_summary_provider": "api.openai.com",
-        "$ai_summary_prompt_version": "1",
+        "$ai_summary_prompt_version": c.PROMPT_VERSION,
         "$ai_summary_content_hash": IDENTITY.content_hash,
         "$ai_summary_fingerprint": IDENTITY.fingerprint,
         "$ai_summary_input_tokens": 812,

@@ -23,8 +23,9 @@ from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_pro
 from trace_summarization.safe_text import safe_text
 from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
+from trace_summarization.text_repr.lines import Kind, Line
 
-RENDERED = TextRepr("\n".join(f"L{number}: x" for number in range(1, 41)), 40, (1,), ("u",))
+RENDERED = TextRepr(tuple(Line(number, True, "x", Kind.OTHER, 0) for number in range(1, 41)), 40, ("u",))
 ANSWER: dict[str, Any] = {
     "title": "Refund of an unpaid order",
     "flow_diagram": "flowchart TD\nA[Ask] --> B[Refuse]",
