@@ -27,7 +27,7 @@ def test_counts_equal_those_of_another_implementation(text: str) -> None:
 def test_two_million_characters_of_any_kind_are_counted(piece: str) -> None:
     text = (piece * 2_000_000)[:2_000_000]
     exact = quicktok.get_encoding("o200k_base").count(text)
-    assert exact <= tokens.count_tokens(text) <= exact + len(text) // 50
+    assert exact <= tokens.count_tokens(text) <= exact + len(text) // 40
 
 
 def test_lone_surrogates_are_counted() -> None:
