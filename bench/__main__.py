@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bundles, clickhouse, corpus, orchestration, text_repr
+from bench import bundles, clickhouse, corpus, orchestration, references, text_repr
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Benchmark:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration", "text_repr"])
+    parser.add_argument(
+        "name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration", "references", "text_repr"]
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
     parser.add_argument(
         "--events", type=Path, default=Path("samples"), help="corpus, text_repr: folder of *.jsonl[.gz] event files"
@@ -35,6 +37,7 @@ def main() -> None:
         "corpus": Benchmark(lambda: corpus.run(arguments.events), corpus.report, corpus.passes),
         "orchestration": Benchmark(orchestration.run, orchestration.report, orchestration.passes),
         "text_repr": Benchmark(lambda: text_repr.run(arguments.events), text_repr.report, text_repr.passes),
+        "references": Benchmark(references.run, references.report, references.passes),
     }
     names = sorted(benchmarks) if arguments.name == "all" else [arguments.name]
     results: dict[str, dict[str, Any]] = {}

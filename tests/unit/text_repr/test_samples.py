@@ -20,6 +20,7 @@ def test_there_are_samples() -> None:
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_every_recorded_trace_is_rendered_and_summarized(path: Path) -> None:
+    verified: list[bool] = []
     for trace_id, events in traces_of(path).items():
         rendered = render_trace(trace_id, events)
         headings = 1 + sum(event.event != "$ai_trace" for event in events)
@@ -30,4 +31,5 @@ def test_every_recorded_trace_is_rendered_and_summarized(path: Path) -> None:
             for line in clean_text(error).split("\n")[1:] if isinstance(error, str) else ():
                 assert line.strip() in rendered.text, f"{trace_id} cuts an error"
         summary = parse_summary(json.dumps(extractive_summary(rendered.text, 5, 10, 5)), rendered)
-        assert all(item.line_refs for item in (*summary.bullets, *summary.interesting_notes))
+        verified += [item.verified for item in (*summary.bullets, *summary.interesting_notes)]
+    assert sum(verified) >= 0.8 * len(verified)
