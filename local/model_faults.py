@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-Kind = Literal["nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay"]
+Kind = Literal[
+    "nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay", "code_fence"
+]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 
@@ -19,10 +21,14 @@ class InvalidFault(ValueError):
 class Fault:
     """One fault. It applies to requests whose user message contains `match` (any, when None), `times` times.
 
-    Either `status` (with `headers` and `body`) or `kind` says what happens; `seconds` passes before.
+    With `sent` it applies only to requests that send these parameters: dotted paths (`response_format.type`,
+    `messages.0.role`) to their values, null for any value. So a dialect can be scripted: an endpoint that knows no
+    strict schema is a fault without `times` that answers what that endpoint answers. Either `status` (with `headers`
+    and `body`) or `kind` says what happens; `seconds` passes before.
     """
 
     match: str | None = None
+    sent: Mapping[str, Any] = field(default_factory=dict)
     times: int | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -55,15 +61,28 @@ class FaultScript:
         """Have no faults."""
         self.replace([])
 
-    def take(self, user_message: str) -> Fault | None:
+    def take(self, user_message: str, parameters: Mapping[str, Any]) -> Fault | None:
         """The fault that this request runs into, used up by one."""
         with self._lock:
             for fault in self._faults:
                 applies = fault.match is None or fault.match in user_message
+                applies = applies and all(_sends(parameters, path, value) for path, value in fault.sent.items())
                 if applies and (fault.times is None or fault.times > 0):
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
+
+
+def _sends(parameters: Any, path: str, value: Any) -> bool:
+    found = parameters
+    for name in path.split("."):
+        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        elif isinstance(found, Mapping) and name in found:
+            found = found[name]
+        else:
+            return False
+    return value is None or found == value
 
 
 def _fault(position: int, item: object) -> Fault:
@@ -81,6 +100,7 @@ def _fault(position: int, item: object) -> Fault:
         ("times", fault.times is None or _is_number(fault.times, int), "an integer of at least 0, or null"),
         ("status", fault.status is None or (_is_number(fault.status, int) and 200 <= fault.status < 600), "200 to 599"),
         ("kind", fault.kind is None or fault.kind in KINDS, f"one of {', '.join(KINDS)}"),
+        ("sent", isinstance(fault.sent, dict), "an object of parameters' paths and values"),
         ("headers", isinstance(fault.headers, dict), "an object of strings"),
         ("seconds", _is_number(fault.seconds, int | float), "a number of at least 0"),
     )

@@ -74,7 +74,7 @@ class SpendingSettings(EnvironmentModel):
     coordination_table: str = Field(min_length=3)
 
 
-class TeamSettingsSettings(EnvironmentModel):
+class TeamParameterSettings(EnvironmentModel):
     """Where the team settings are: an SSM parameter."""
 
     team_settings_parameter: str

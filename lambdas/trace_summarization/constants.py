@@ -1,5 +1,6 @@
 """Names, defaults and limits, read by the Lambdas, the infrastructure and the documentation alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,6 +21,7 @@ MAX_WINDOW_MINUTES: Final = 1_440
 DEFAULT_WINDOW_LAG_MINUTES: Final = 10  # traces of the last minutes are still growing
 MAX_WINDOW_LAG_MINUTES: Final = 1_440
 DEFAULT_MODEL: Final = "gpt-4.1-mini"
+OFFLINE_MODEL: Final = "offline-extractive"  # what answers on one machine; nobody bills it: its summaries have no cost
 MAX_MODEL_NAME_LENGTH: Final = 128
 DEFAULT_MAX_CONCURRENT_TEAMS: Final = 5
 # USD per team and run. 100 traces of 60,000 tokens cost 2.70 with the default model: a whole default run fits, and a
@@ -51,7 +53,10 @@ MAX_OUTCOME_BYTES: Final = 150
 CLICKHOUSE_MAX_EXECUTION_SECONDS: Final = 60
 CLICKHOUSE_CLIENT_TIMEOUT_SECONDS: Final = 75
 KAFKA_DELIVERY_TIMEOUT_SECONDS: Final = 15
-MODEL_TIMEOUT_SECONDS: Final = 120  # one call; shortened to what is left to the Lambda
+MODEL_TIMEOUT_SECONDS: Final = (
+    120  # one answer with its waits, retries and repair; shortened to what the Lambda has left
+)
+MODEL_SHORTEST_ANSWER_SECONDS: Final = 5.0  # with less time than this left, nothing more is asked
 PLAN_LAMBDA_TIMEOUT_SECONDS: Final = 30
 PLAN_TIMEOUT_SECONDS: Final = 40
 SAMPLE_LAMBDA_TIMEOUT_SECONDS: Final = 285
@@ -90,6 +95,20 @@ BUDGET_WAIT_SECONDS: Final = 30  # how long a call waits for money that other ca
 # A reservation older than a Lambda can live is never given back: nobody waits for it.
 RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
 LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
+
+# --- what one request to the model may take ---------------------------------------------------------------------------
+# A summary at all its limits takes about 2,500 tokens in detailed and 1,300 in minimal mode. The most that is asked for
+# is what a budget sets aside per request, so it is no larger than that.
+MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
+# Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
+REASONING_OUTPUT_TOKENS: Final = 6_000
+MODEL_RETRIES: Final = (
+    2  # after 429 and 5xx, within one attempt of a trace; the state machine retries with more patience
+)
+MODEL_RETRY_WAIT_SECONDS: Final = 1.0  # where the answer names no time; doubled by each retry, jittered
+# Flex answers late or not at all: what it may use of the time, so that the standard tier can still answer.
+FLEX_SHARE_OF_TIME: Final = 0.5
+MAX_REPAIRED_ANSWER_LENGTH: Final = 8_000  # characters of an invalid answer that the model is shown again
 
 # --- what a summary leaves behind ------------------------------------------------------------------------------------
 EVENT_NAME_TRACE_SUMMARY: Final = "$ai_trace_summary"

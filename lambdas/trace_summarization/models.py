@@ -4,7 +4,7 @@ Inputs are checked strictly (a boolean is no integer, unknown keys are errors) a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -324,6 +324,22 @@ class ModelUsage:
     cost_usd: float | None = None
     cached_input_tokens: int | None = None  # among input_tokens
     service_tier: str | None = None  # that was billed, where the provider says so
+    calls: int = 1
+
+    def __add__(self, later: Self) -> Self:
+        """What two calls took together. What either does not report is unknown; model and tier are the later call's."""
+        return replace(
+            later,
+            input_tokens=_sum(self.input_tokens, later.input_tokens),
+            output_tokens=_sum(self.output_tokens, later.output_tokens),
+            cost_usd=None if self.cost_usd is None or later.cost_usd is None else self.cost_usd + later.cost_usd,
+            cached_input_tokens=_sum(self.cached_input_tokens, later.cached_input_tokens),
+            calls=self.calls + later.calls,
+        )
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ per million tokens" with up to six decimals is, so that nothing is ever rounded 
 
 import functools
 import json
+import operator
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
 
+from trace_summarization import constants as c
 from trace_summarization.models import ModelPrice, ModelUsage
 
 PRICES_FILE: Final = Path(__file__).parent / "data" / "prices.json"
@@ -86,6 +88,19 @@ def cost_usd(model: str, usage: ModelUsage) -> Decimal | None:
     price = PriceList.shipped().price_of(model)
     nano = cost_nano_usd(price, usage) if price else None
     return None if nano is None else usd(nano)
+
+
+def priced(price: ModelPrice | None, usages: Sequence[ModelUsage]) -> ModelUsage:
+    """What the calls for one summary took together, with their cost in USD; None without a price or for nobody's bill.
+
+    Each call is priced by its own tier.
+    """
+    together = functools.reduce(operator.add, usages)
+    costs = [cost_nano_usd(price, usage) for usage in usages] if price else []
+    known = [cost for cost in costs if cost is not None]
+    if together.model == c.OFFLINE_MODEL or not known or len(known) < len(usages):
+        return replace(together, cost_usd=None)
+    return replace(together, cost_usd=float(usd(sum(known))))
 
 
 def cost_nano_usd(price: ModelPrice, usage: ModelUsage) -> int | None:
