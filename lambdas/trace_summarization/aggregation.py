@@ -61,8 +61,8 @@ def aggregate_team(
 
 
 def _expected_cost(run: TeamRun, estimated: Sequence[SummarizationActivityResult]) -> float | None:
-    """What the estimated traces would cost in USD: their input, and the output that their mode is expected to take."""
-    if run.price is None:
+    """What a dry run's traces would cost in USD: their input, and the output that their mode is expected to take."""
+    if run.price is None or not run.dry_run:
         return None
     paid = [outcome.input_tokens or 0 for outcome in estimated if not outcome.reused]
     return float(usd(most_nano_usd(run.price, sum(paid), len(paid) * c.EXPECTED_OUTPUT_TOKENS[run.mode])))

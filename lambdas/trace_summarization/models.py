@@ -209,7 +209,8 @@ class BatchSummarizationMetrics(_Frozen):
 
     queried = generated + skipped + failed + estimated, generated = succeeded + failed + unneeded. `summaries_reused` is
     among the generated, in a dry run among the estimated. Costs and tokens are those of all the run's model calls, also
-    of an earlier attempt of the team in the same coordinator run; costs are None when the model has no price.
+    of an earlier attempt of the team in the same coordinator run; costs are None when the model has no price, and
+    `estimated_cost_usd` outside of a dry run.
     """
 
     traces_queried: int = 0
@@ -258,7 +259,7 @@ class TeamOutcome(BaseModel):
 class CoordinatorResult(_Frozen):
     """Result of the coordinator. `teams_processed` counts teams with trace activity that completed.
 
-    Costs are sums over the completed teams whose model has a price, None when no team's has.
+    Costs are sums over the completed teams whose model has a price, None when no team has one.
     """
 
     teams_processed: int
