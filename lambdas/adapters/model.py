@@ -37,7 +37,7 @@ from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
 
 _CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _FLEX: Final = "flex"
-_LOCAL_KEY: Final = "none"  # what the client needs and does not send
+_UNSENT_KEY: Final = "none"  # the client needs one
 _JITTER: Final = random.SystemRandom()
 
 
@@ -123,18 +123,18 @@ class OpenAiSummaryModel:
 
     def _create(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
         timeout = openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds))
-        completion: ChatCompletion = self._client.chat.completions.create(**parameters, timeout=timeout)
+        # Without a key there is no bearer token, which endpoints with a key in another header take for a wrong one.
+        headers = {"Authorization": openai.Omit()} if self._endpoint.api_key is None else {}
+        completion: ChatCompletion = self._client.chat.completions.create(
+            **parameters, timeout=timeout, extra_headers={**headers, **self._endpoint.headers}
+        )
         return completion
 
     def _connect(self) -> None:
         endpoint = self._endpoint
-        headers: dict[str, Any] = dict(endpoint.headers)
-        if endpoint.api_key is None and not any(name.lower() == "authorization" for name in headers):
-            headers["Authorization"] = openai.Omit()
         self._client = openai.OpenAI(
-            api_key=endpoint.api_key or _LOCAL_KEY,
+            api_key=endpoint.api_key or _UNSENT_KEY,
             base_url=endpoint.base_url,
-            default_headers=headers,
             default_query=dict(endpoint.query),
             max_retries=0,
         )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from trace_summarization.errors import InvalidConfiguration, SecretUnavailable
 
@@ -73,7 +73,7 @@ class ClickHouseSecret(_Secret):
     secure: bool = True
 
 
-_OPENAI_URL = "https://api.openai.com/v1"
+_OPENAI_HOST = "api.openai.com"
 _HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 _HeaderValue = Annotated[str, Field(pattern=r"^[ -~]*$")]
 
@@ -86,8 +86,8 @@ class ModelSecret(_Secret):
     """
 
     api_key: str | None = Field(None, pattern=r"^[!-~]+$", repr=False)
-    base_url: str = Field(_OPENAI_URL, pattern=r"^https?://")
-    provider: str = ""
+    base_url: str = Field(f"https://{_OPENAI_HOST}/v1", pattern=r"^https?://")
+    provider: str = Field("", validate_default=True)
     headers: Mapping[_HeaderName, _HeaderValue] = Field({}, repr=False)
     query: Mapping[str, str] = Field({}, repr=False)
     service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
@@ -96,13 +96,17 @@ class ModelSecret(_Secret):
         """By content, so that clients can be kept by their secret."""
         return hash(self.model_dump_json())
 
-    @model_validator(mode="after")
-    def _provider_from_host(self) -> Self:
-        host = urlsplit(self.base_url).hostname or ""
-        if self.api_key is None and host == urlsplit(_OPENAI_URL).hostname:
-            raise ValueError(f"api_key: missing; only endpoints other than {host} may do without")
+    @field_validator("provider")
+    @classmethod
+    def _host_where_unnamed(cls, provider: str, info: ValidationInfo) -> str:
         # Who answers is part of a summary's identity: a change of provider is no rerun.
-        return self if self.provider else self.model_copy(update={"provider": host})
+        return provider or urlsplit(info.data.get("base_url", "")).hostname or ""
+
+    @model_validator(mode="after")
+    def _key_where_openai_answers(self) -> Self:
+        if self.api_key is None and urlsplit(self.base_url).hostname == _OPENAI_HOST:
+            raise ValueError(f"api_key: missing; only endpoints other than {_OPENAI_HOST} may do without")
+        return self
 
 
 class KafkaSecret(_Secret):
