@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bundles, clickhouse, corpus, orchestration
+from bench import bundles, clickhouse, corpus, money, orchestration
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Benchmark:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration"])
+    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "money", "orchestration"])
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
     parser.add_argument(
         "--events", type=Path, default=Path("samples"), help="corpus: folder of *.jsonl[.gz] event files"
@@ -33,6 +33,7 @@ def main() -> None:
         "bundles": Benchmark(bundles.run, bundles.report, bundles.passes),
         "clickhouse": Benchmark(clickhouse.run, clickhouse.report, clickhouse.passes),
         "corpus": Benchmark(lambda: corpus.run(arguments.events), corpus.report, corpus.passes),
+        "money": Benchmark(money.run, money.report, money.passes),
         "orchestration": Benchmark(orchestration.run, orchestration.report, orchestration.passes),
     }
     names = sorted(benchmarks) if arguments.name == "all" else [arguments.name]

@@ -19,7 +19,7 @@ from typing import Any
 import botocore.session
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.responses import DynamoHandler
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
@@ -317,17 +317,16 @@ def retry_child_executions() -> None:
 
 def make_item_updates_atomic() -> None:
     """Updates of one DynamoDB item at the same moment overwrite each other, and pass conditions that no longer hold."""
-    lock = threading.RLock()
+    lock = threading.Lock()
 
-    def make(original: Callable[..., Any]) -> Callable[..., Any]:
-        def write(backend: Any, *args: Any, **kwargs: Any) -> Any:
+    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call_action(handler: Any) -> Any:
             with lock:
-                return original(backend, *args, **kwargs)
+                return original(handler)
 
-        return write
+        return call_action
 
-    for name in ("put_item", "update_item", "delete_item", "transact_write_items"):
-        replace(DynamoDBBackend, name, make)
+    replace(DynamoHandler, "call_action", make)
 
 
 def reuse_parsed_definitions() -> None:

@@ -170,8 +170,10 @@ def test_a_dry_run_of_all_teams_adds_up(bench: Workbench) -> None:
     assert execution.output is not None, execution
     assert not requests
     each = [bench.metrics_of(team, dry_run=True) for team in teams]
+    tokens, usd_told = (sum(told[f"estimated_{name}"] for told in each) for name in ("input_tokens", "cost_usd"))
     assert execution.output["total_traces"] == 4
     assert execution.output["total_summaries"] == 0
     assert execution.output["total_cost_usd"] == 0.0
-    assert execution.output["estimated_input_tokens"] == sum(told["estimated_input_tokens"] for told in each)
-    assert execution.output["estimated_cost_usd"] == pytest.approx(sum(told["estimated_cost_usd"] for told in each))
+    # The tag around a trace is random: it takes a few tokens more or less.
+    assert execution.output["estimated_input_tokens"] == pytest.approx(tokens, rel=0.02)
+    assert execution.output["estimated_cost_usd"] == pytest.approx(usd_told, rel=0.02)
