@@ -91,6 +91,8 @@ LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2,
 # --- money -----------------------------------------------------------------------------------------------------------
 # Output tokens of one summary, for the price of a dry run: the upper end of what models were seen to answer.
 EXPECTED_OUTPUT_TOKENS: Final = {"detailed": 900, "minimal": 450}
+# Tokens of a request besides the trace's text: instructions, schema, and in a repair the answer that could not be used.
+PROMPT_TOKENS_LIMIT: Final = 6_000
 BUDGET_WAIT_SECONDS: Final = 30  # how long a call waits for money that other calls may give back
 # A reservation older than a Lambda can live is never given back: nobody waits for it.
 RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS

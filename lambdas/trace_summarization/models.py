@@ -64,7 +64,7 @@ class _SamplingInputs(_Frozen):
         None,
         ge=c.MIN_INPUT_TOKENS_LIMIT,
         le=c.MAX_INPUT_TOKENS_LIMIT,
-        description="Tokens of a trace's text that the model reads at most. "
+        description="Tokens of a trace's text that the model reads at most, as far as its context has room. "
         f"Default: the team's setting, else {c.DEFAULT_MAX_INPUT_TOKENS}.",
     )
     dry_run: bool = Field(False, description="Only count and price what a run would send: no model, nothing stored.")

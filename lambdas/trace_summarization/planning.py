@@ -18,7 +18,8 @@ from trace_summarization.models import (
     TeamRun,
     Window,
 )
-from trace_summarization.prices import PriceList
+from trace_summarization.prices import ModelLimits, PriceList
+from trace_summarization.requests import max_output_tokens
 from trace_summarization.team_settings import TeamLimits, TeamSettings
 from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
 from trace_summarization.windows import resolve_window
@@ -101,7 +102,8 @@ def team_run(
     spending_key = started_by(raw_input) or execution_id
     set_up = settings()
     limits = set_up.of_team(inputs.team_id)
-    price = PriceList.shipped(set_up.model_prices()).price_of(inputs.model)
+    prices = PriceList.shipped(set_up.model_prices())
+    price = prices.price_of(inputs.model)
     run = TeamRun(
         team_id=inputs.team_id,
         batch_run_id=f"team_{inputs.team_id}_{format_rfc3339(window.end)}",
@@ -116,7 +118,7 @@ def team_run(
         spending_key=spending_key,
         price=price,
         max_cost_usd=_cap(inputs, limits, price),
-        max_input_tokens=_first(inputs.max_input_tokens, limits.max_input_tokens, c.DEFAULT_MAX_INPUT_TOKENS),
+        max_input_tokens=_input_tokens(inputs, limits, prices.limits_of(inputs.model)),
         redaction=_first(limits.redaction, c.DEFAULT_REDACTION),
         dry_run=inputs.dry_run,
     )
@@ -135,6 +137,15 @@ def _cap(inputs: BatchSummarizationInputs, limits: TeamLimits, price: ModelPrice
         f"{where}: {asked:g} cannot be kept, because no price is known for the model {inputs.model}; "
         "allowed is a model with a price (state one under prices in the team settings), or no max_cost_usd"
     )
+
+
+def _input_tokens(inputs: BatchSummarizationInputs, limits: TeamLimits, fits: ModelLimits | None) -> int:
+    """Tokens of a trace's text at most: as asked for, and no more than the model's context has room for."""
+    asked = _first(inputs.max_input_tokens, limits.max_input_tokens, c.DEFAULT_MAX_INPUT_TOKENS)
+    if fits is None:
+        return asked
+    room = fits.context_window - max_output_tokens(inputs.model, inputs.mode) - c.PROMPT_TOKENS_LIMIT
+    return min(asked, room)
 
 
 def _first(*values: ValueT | None) -> ValueT:

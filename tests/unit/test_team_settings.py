@@ -41,6 +41,11 @@ def test_the_input_comes_before_both() -> None:
     assert (run.max_cost_usd, run.max_input_tokens) == (0.25, 1_000)
 
 
+def test_no_more_input_is_asked_for_than_the_model_s_context_has_room_for() -> None:
+    assert run_of_team(1, max_input_tokens=1_000_000, model="gpt-4o").max_input_tokens == 128_000 - 3_000 - 6_000
+    assert run_of_team(1, max_input_tokens=1_000_000, model="unknown").max_input_tokens == 1_000_000
+
+
 def test_a_model_of_the_deployment_s_own_has_the_price_that_was_stated() -> None:
     assert run_of_team(3, SETTINGS, model="my-own").price == model_price("0.1", None, "0.4")
 
