@@ -13,9 +13,10 @@ import quicktok
 
 from local.extractive import extractive_summary
 from local.model_faults import Fault
+from trace_summarization.constants import OFFLINE_MODEL
 from trace_summarization.prompts import RESPONSE_SCHEMA
 
-MODEL_NAME: Final = "offline-extractive"
+MODEL_NAME: Final = OFFLINE_MODEL
 _ENCODING = "o200k_base"
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_ANSWER_START = 3

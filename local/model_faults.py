@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,13 +24,15 @@ class Fault:
 
     With `sent` it applies only to requests that send these parameters: dotted paths (`response_format.type`,
     `messages.0.role`) to their values, null for any value. So a dialect can be scripted: an endpoint that knows no
-    strict schema is a fault without `times` that answers what that endpoint answers. Either `status` (with `headers`
-    and `body`) or `kind` says what happens; `seconds` passes before.
+    strict schema is a fault without `times` that answers what that endpoint answers. With a `share` below 1 it hits
+    so many of these requests, by chance. Either `status` (with `headers` and `body`) or `kind` says what happens;
+    `seconds` passes before.
     """
 
     match: str | None = None
     sent: Mapping[str, Any] = field(default_factory=dict)
     times: int | None = None
+    share: float = 1.0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
@@ -48,6 +51,7 @@ class FaultScript:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
+        self._lottery = random.Random(0)  # noqa: S311 - the same faults in every run
 
     def replace(self, script: object) -> None:
         """Set the faults from their JSON form. Raises InvalidFault and keeps the earlier ones."""
@@ -67,7 +71,8 @@ class FaultScript:
             for fault in self._faults:
                 applies = fault.match is None or fault.match in user_message
                 applies = applies and all(_sends(parameters, path, value) for path, value in fault.sent.items())
-                if applies and (fault.times is None or fault.times > 0):
+                applies = applies and (fault.times is None or fault.times > 0)
+                if applies and (fault.share >= 1 or self._lottery.random() < fault.share):
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
@@ -102,6 +107,7 @@ def _fault(position: int, item: object) -> Fault:
         ("kind", fault.kind is None or fault.kind in KINDS, f"one of {', '.join(KINDS)}"),
         ("sent", isinstance(fault.sent, dict), "an object of parameters' paths and values"),
         ("headers", isinstance(fault.headers, dict), "an object of strings"),
+        ("share", _is_number(fault.share, int | float) and fault.share <= 1, "a number from 0 to 1"),
         ("seconds", _is_number(fault.seconds, int | float), "a number of at least 0"),
     )
     for name, is_allowed, what in checks:

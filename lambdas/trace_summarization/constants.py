@@ -21,8 +21,17 @@ MAX_WINDOW_MINUTES: Final = 1_440
 DEFAULT_WINDOW_LAG_MINUTES: Final = 10  # traces of the last minutes are still growing
 MAX_WINDOW_LAG_MINUTES: Final = 1_440
 DEFAULT_MODEL: Final = "gpt-4.1-mini"
+OFFLINE_MODEL: Final = "offline-extractive"  # what answers on one machine; nobody bills it: its summaries have no cost
 MAX_MODEL_NAME_LENGTH: Final = 128
 DEFAULT_MAX_CONCURRENT_TEAMS: Final = 5
+# USD per team and run. 100 traces of 60,000 tokens cost 2.70 with the default model: a whole default run fits, and a
+# mistake (1,000 traces of a dear model every hour) stops at an amount that nobody has to explain.
+DEFAULT_MAX_COST_USD: Final = 5.0
+MAX_COST_USD_LIMIT: Final = 10_000
+DEFAULT_MAX_INPUT_TOKENS: Final = 60_000  # about what the original's cut of the text comes to
+MIN_INPUT_TOKENS_LIMIT: Final = 1_000
+MAX_INPUT_TOKENS_LIMIT: Final = 1_000_000
+DEFAULT_REDACTION: Final = True
 MAX_TEAM_ID: Final = 2**53 - 1  # JSONPath numbers are doubles; ClickHouse's team_id is Int64
 
 # Initial value of the team allowlist parameter. A deploy creates the parameter with it and never overwrites it.
@@ -78,6 +87,16 @@ AGGREGATE_RETRY_POLICY: Final = RetryPolicy(attempts=3, interval_seconds=5, max_
 COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY: Final = RetryPolicy(attempts=2, interval_seconds=60, max_delay_seconds=300)
 # Faults of the Lambda service itself (throttling, its own errors): nothing of ours ran, so more patience costs nothing.
 LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2, max_delay_seconds=60)
+
+# --- money -----------------------------------------------------------------------------------------------------------
+# Output tokens of one summary, for the price of a dry run: the upper end of what models were seen to answer.
+EXPECTED_OUTPUT_TOKENS: Final = {"detailed": 900, "minimal": 450}
+# Tokens of a request besides the trace's text: instructions, schema, and in a repair the answer that could not be used.
+PROMPT_TOKENS_LIMIT: Final = 6_000
+BUDGET_WAIT_SECONDS: Final = 30  # how long a call waits for money that other calls may give back
+# A reservation older than a Lambda can live is never given back: nobody waits for it.
+RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
+LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
 
 # --- what one request to the model may take ---------------------------------------------------------------------------
 # A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.

@@ -76,7 +76,9 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_content_hash": IDENTITY.content_hash,
         "$ai_summary_fingerprint": IDENTITY.fingerprint,
         "$ai_summary_input_tokens": 812,
+        "$ai_summary_cached_input_tokens": None,
         "$ai_summary_output_tokens": 64,
+        "$ai_summary_calls": 1,
         "$ai_summary_cost_usd": None,
         "$ai_summarized_at": "2025-01-15T12:03:04.567890Z",
     }

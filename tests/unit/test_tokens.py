@@ -52,6 +52,7 @@ def test_lone_surrogates_are_counted() -> None:
 def test_models_of_another_encoding_get_a_margin(model: str, exact: bool) -> None:
     assert tokens.is_counted_exactly(model) is exact
     assert tokens.with_margin(100, model) == (100 if exact else 115)
+    assert tokens.without_margin(115, model) == (115 if exact else 100)
 
 
 def test_a_changed_data_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
