@@ -211,7 +211,7 @@ def test_a_usable_answer_is_asked_for_once_with_all_the_time() -> None:
 def test_a_repair_gets_the_time_that_is_left_and_its_usage_is_added() -> None:
     model = _Scripted(_answer("{}", cached_input_tokens=2), _answer(json.dumps(ANSWER), cached_input_tokens=5))
     done = _summarized(model)
-    assert done.usage == ModelUsage("m", 14, 6, cached_input_tokens=7)
+    assert done.usage == ModelUsage("m", 14, 6, cached_input_tokens=7, calls=2)
     assert model.timeouts[1] < model.timeouts[0]
     first, repair = model.requests
     assert repair.messages[: len(first.messages)] == first.messages
@@ -251,7 +251,7 @@ def test_without_an_answer_there_is_nothing_to_repair(error: TraceSummarizationE
 
 def test_usage_that_one_call_does_not_report_is_unknown_of_both() -> None:
     total = ModelUsage("m", 7, None, 0.5, 1, "flex") + ModelUsage("n", 1, 1, 0.25, None, "default")
-    assert total == ModelUsage("n", 8, None, 0.75, None, "default")
+    assert total == ModelUsage("n", 8, None, 0.75, None, "default", calls=2)
 
 
 def test_the_static_part_of_the_prompt_knows_its_mode_and_nothing_of_the_trace() -> None:
