@@ -1,5 +1,6 @@
 """A budget that grants what it is told to and remembers what happened, for tests."""
 
+import time
 from dataclasses import dataclass, field
 
 from trace_summarization.errors import BudgetExhausted
@@ -18,12 +19,13 @@ class Reserved:
 
 @dataclass
 class RecordedSpending:
-    """A `Spending` that grants so many reservations; None grants all.
+    """A `Spending` that grants so many reservations, each after a wait; None grants all.
 
     `log` has one word for each reservation and one for how it ended: `reserve`, `settle`, `release`, `keep`.
     """
 
     grants: int | None = None
+    wait_seconds: float = 0.0
     log: list[str] = field(default_factory=list)
     reserved: list[Reserved] = field(default_factory=list)
     settled: list[ModelUsage] = field(default_factory=list)
@@ -33,6 +35,7 @@ class RecordedSpending:
     ) -> "_RecordedReservation":
         if self.grants is not None and len(self.reserved) >= self.grants:
             raise BudgetExhausted("the budget of this test is spent")
+        time.sleep(self.wait_seconds)
         self.reserved.append(Reserved(model, input_tokens, max_output_tokens, service_tier))
         self.log.append("reserve")
         return _RecordedReservation(self)

@@ -5,7 +5,6 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +14,6 @@ from openai.types.chat import ChatCompletion
 from adapters.model_answers import (
     answer_in,
     is_unbilled,
-    no_answer_within,
     retry_after_seconds,
     typed_error,
     usage_in,
@@ -70,18 +68,15 @@ class OpenAiSummaryModel:
         while True:
             dialect = self._dialects.get(request.model, Dialect())
             parameters = dialect.parameters(request, question.tier)
-            timeout = question.seconds_for_this_call(parameters)
             try:
-                completion, usage = self._paid_call(request, parameters, timeout, spending)
+                completion, usage = self._paid_call(question, parameters, spending)
             except (BudgetExhausted, SpendingUnavailable):
                 if question.failure is not None and question.may_have_paid:
                     raise question.failure from None
                 raise
             # Chained errors would carry the provider's message, which can quote the prompt, into logs: `from None`.
             except (openai.APIError, json.JSONDecodeError, FutureTimeoutError) as error:
-                failure = (
-                    no_answer_within(timeout) if isinstance(error, FutureTimeoutError) else typed_error(error, timeout)
-                )
+                failure = typed_error(error, question.seconds_for_last_call)
                 question.failed(failure, paid=not is_unbilled(error))
                 adapted = _adapted(dialect, error, failure, parameters)
                 if adapted is not None:
@@ -92,24 +87,25 @@ class OpenAiSummaryModel:
                 return answer_in(completion, usage)
 
     def _paid_call(
-        self, request: ModelRequest, parameters: dict[str, Any], timeout_seconds: float, spending: Spending
+        self, question: "_Question", parameters: dict[str, Any], spending: Spending
     ) -> tuple[ChatCompletion, ModelUsage]:
         """One HTTP request, with its money set aside before and accounted for after."""
-        tier = parameters.get("service_tier")
+        request, tier = question.request, parameters.get("service_tier")
         reservation = spending.reserve(request.model, request.input_tokens, request.max_output_tokens, tier)
+        timeout = question.seconds_for_call(tier)  # only now: a budget that others hold is waited for
+        if timeout <= 0:
+            reservation.release()
+            raise ModelUnavailable("no time was left once the budget was granted: not asked")
         try:
-            completion = self._call(parameters, timeout_seconds)
+            completion = self._call(parameters, timeout)
         except BaseException as error:
-            # What is not accounted for counts as spent: nothing is paid unseen. The call's own error matters more.
-            with suppress(SpendingUnavailable):
-                (reservation.release if is_unbilled(error) else reservation.keep)()
+            (reservation.release if is_unbilled(error) else reservation.keep)()
             raise
         usage = usage_in(completion, request.model)
-        with suppress(SpendingUnavailable):  # as above; and an answer that is paid for is used
-            if usage.input_tokens is None or usage.output_tokens is None:
-                reservation.keep()
-            else:
-                reservation.settle(usage)
+        if usage.input_tokens is None or usage.output_tokens is None:
+            reservation.keep()
+        else:
+            reservation.settle(usage)
         return completion, usage
 
     def _call(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
@@ -154,6 +150,7 @@ class _Question:
         self.tier = tier
         self.failure: TraceSummarizationError | None = None
         self.may_have_paid = False
+        self.seconds_for_last_call = 0.0
         self._ends = time.monotonic() + timeout_seconds
         self._retries = 0
 
@@ -162,9 +159,10 @@ class _Question:
         """Until the answer is no longer waited for."""
         return max(0.0, self._ends - time.monotonic())
 
-    def seconds_for_this_call(self, parameters: dict[str, Any]) -> float:
-        """The time left, or flex's share of it."""
-        return self.seconds_left * (c.FLEX_SHARE_OF_TIME if parameters.get("service_tier") == _FLEX else 1.0)
+    def seconds_for_call(self, tier: str | None) -> float:
+        """How long the next call may take: the time left, or flex's share of it."""
+        self.seconds_for_last_call = self.seconds_left * (c.FLEX_SHARE_OF_TIME if tier == _FLEX else 1.0)
+        return self.seconds_for_last_call
 
     def failed(self, failure: TraceSummarizationError, paid: bool) -> None:
         """Remember how a request ended."""

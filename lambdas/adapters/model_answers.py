@@ -28,6 +28,7 @@ from trace_summarization.ports import ModelAnswer
 _REQUEST_TIMEOUT_STATUS = 408
 _TOO_LARGE_STATUS = 413
 _RATE_LIMIT_STATUS = 429
+_FLEX_CAPACITY_STATUS = 498  # Groq's
 _SERVER_ERROR_STATUS = 500
 _NOT_IMPLEMENTED_STATUS = 501
 _NEVER_CONNECTED: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of whichever HTTP library openai uses
@@ -90,20 +91,17 @@ def usage_in(completion: object, requested_model: str) -> ModelUsage:
     )
 
 
-def typed_error(error: openai.APIError | json.JSONDecodeError, timeout_seconds: float) -> TraceSummarizationError:
-    """The error that a failed call is."""
-    if isinstance(error, openai.APITimeoutError):
-        return no_answer_within(timeout_seconds)
+def typed_error(
+    error: openai.APIError | json.JSONDecodeError | TimeoutError, timeout_seconds: float
+) -> TraceSummarizationError:
+    """The error that a failed call is; `timeout_seconds` is what it was given."""
+    if isinstance(error, openai.APITimeoutError | TimeoutError):
+        return ModelUnavailable(f"no answer within {timeout_seconds:.0f} s")
     if isinstance(error, openai.APIConnectionError):
         return ModelUnavailable(f"connection failed ({type(error.__cause__ or error).__name__})")
     if not isinstance(error, openai.APIStatusError):
         return InvalidModelOutput("the answer is not a JSON chat completion")
     return _typed_status(error)
-
-
-def no_answer_within(seconds: float) -> ModelUnavailable:
-    """The error of an answer that did not come in time."""
-    return ModelUnavailable(f"no answer within {seconds:.0f} s")
 
 
 def is_unbilled(error: BaseException) -> bool:
@@ -138,6 +136,8 @@ def _typed_status(error: openai.APIStatusError) -> TraceSummarizationError:
         if _QUOTA_EXHAUSTED in (error.code, error.type):
             return ModelRejectedRequest(what)
         return ModelInputTooLong(what) if _TOO_LARGE_FOR_ITS_LIMIT.search(text) else ModelRateLimited(what)
+    if status == _FLEX_CAPACITY_STATUS:
+        return ModelRateLimited(what)
     if status == _TOO_LARGE_STATUS:
         return ModelInputTooLong(what)
     if status == _REQUEST_TIMEOUT_STATUS or (status >= _SERVER_ERROR_STATUS and status != _NOT_IMPLEMENTED_STATUS):

@@ -1,8 +1,8 @@
 """What an endpoint takes of OpenAI's chat completions protocol, learned from what it rejects.
 
 Everything is sent first in OpenAI's present form. Of an error that names a parameter the endpoint's dialect for that
-model is learned: the parameter is renamed or left out, for as long as the client lives. Every step leaves something out
-for good, so that there are at most as many steps as rules.
+model is learned: the parameter is renamed or left out, for as long as the client lives. Every step is taken once and
+for good, so that there is an end to them.
 """
 
 import re

@@ -18,7 +18,7 @@ SELECT
             JSONExtractString(properties, '$ai_summary_bullets'),
             JSONExtractRaw(properties, '$ai_summary_bullets')
         ),
-        'Array(Tuple(text String, line_refs String))'
+        'Array(Tuple(text String, line_refs String, verified Bool))'
     ) AS bullets,
     JSONExtract(
         if(
@@ -26,8 +26,10 @@ SELECT
             JSONExtractString(properties, '$ai_summary_interesting_notes'),
             JSONExtractRaw(properties, '$ai_summary_interesting_notes')
         ),
-        'Array(Tuple(text String, line_refs String))'
+        'Array(Tuple(text String, line_refs String, verified Bool))'
     ) AS interesting_notes,
+    JSONExtract(properties, '$ai_summary_line_refs_valid', 'Nullable(UInt64)') AS line_refs_valid,
+    JSONExtract(properties, '$ai_summary_line_refs_total', 'Nullable(UInt64)') AS line_refs_total,
     JSONExtractUInt(properties, '$ai_text_repr_length') AS text_repr_length,
     JSONExtractUInt(properties, '$ai_event_count') AS event_count,
     parseDateTime64BestEffortOrNull(JSONExtractString(properties, 'trace_timestamp'), 6, 'UTC') AS trace_timestamp,

@@ -99,8 +99,8 @@ RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
 LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
 
 # --- what one request to the model may take ---------------------------------------------------------------------------
-# A summary at all its limits takes about 2,500 tokens in detailed and 1,300 in minimal mode. The most that is asked for
-# is what a budget sets aside per request, so it is no larger than that.
+# A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.
+# It is no more than that, because a budget sets aside for each request the most that its answer can cost.
 MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
 # Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
 REASONING_OUTPUT_TOKENS: Final = 6_000
@@ -124,7 +124,7 @@ AI_EVENT_NAMES: Final = (
     "$ai_feedback",
 )  # what counts as trace activity; summaries never do
 SUMMARY_ID_NAMESPACE: Final = UUID("6f1a9c1e-52a4-5d0e-9a5a-6a1f0d3b7c58")  # of the summary events' UUIDv5 ids
-PROMPT_VERSION: Final = "1"
+PROMPT_VERSION: Final = "2"
 
 EMBEDDING_TOPIC: Final = "document_embeddings_input"
 EMBEDDING_MESSAGE_VERSION: Final = 1

@@ -24,6 +24,9 @@ MAX_EDGES = 60
 _LONGEST_LABEL = 60
 _LONGEST_EDGE_LABEL = 30
 _STEP_WORDS = 8
+_LABEL_PASSES = 2
+# Mermaid takes a label that begins like a list for Markdown and prints an error in its place.
+_LIST_MARK = re.compile(r"^(?:(?:[-+*]|\d{1,3}\.)\s+)+")
 _PUNCTUATION = frozenset(" .,:!?'%+-/_$€£()=*…")
 
 _HEADER = re.compile(r"(?:flowchart|graph)[ \t]+(TD|TB|BT|LR|RL)")
@@ -184,6 +187,11 @@ def _written(chart: _Flowchart) -> str:
 
 def _label(text: str, longest: int) -> str:
     """Letters, marks, digits and a few signs; nothing that Mermaid or HTML gives a meaning to inside quotes."""
-    words = safe_text(text.replace("\\n", " ").replace("<br/>", " ").replace("<br>", " "), longest * 4)
-    kept = (char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " " for char in words)
-    return shortened(" ".join("".join(kept).split()), longest)
+    words = text.replace("\\n", " ").replace("<br/>", " ").replace("<br>", " ")
+    # What the whitelist takes out may have kept apart what is harmless apart only, such as `javascript";:`.
+    for _ in range(_LABEL_PASSES):
+        words = "".join(
+            char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " "
+            for char in safe_text(words, longest * 4)
+        )
+    return shortened(_LIST_MARK.sub("", " ".join(words.split())), longest)

@@ -74,6 +74,8 @@ def summary_event(
         "$ai_summary_flow_diagram": summary.flow_diagram,
         "$ai_summary_bullets": _items_json(summary.bullets),
         "$ai_summary_interesting_notes": _items_json(summary.interesting_notes),
+        "$ai_summary_line_refs_valid": summary.line_refs_valid,
+        "$ai_summary_line_refs_total": summary.line_refs_total,
         "$ai_text_repr_length": len(identity.text),
         "$ai_event_count": extent.event_count,
         "trace_timestamp": format_microseconds(extent.first_event),
@@ -132,6 +134,8 @@ def summary_of(properties: Mapping[str, Any]) -> TraceSummary:
         flow_diagram=properties["$ai_summary_flow_diagram"],
         bullets=_items(properties["$ai_summary_bullets"]),
         interesting_notes=_items(properties["$ai_summary_interesting_notes"]),
+        line_refs_valid=properties.get("$ai_summary_line_refs_valid"),
+        line_refs_total=properties.get("$ai_summary_line_refs_total"),
     )
 
 
@@ -160,7 +164,10 @@ def _items_json(items: tuple[SummaryItem, ...]) -> str:
 
 
 def _items(stored: str) -> tuple[SummaryItem, ...]:
-    return tuple(SummaryItem(item["text"], item["line_refs"]) for item in json.loads(stored))
+    # Items stored before references were checked do not say whether they are verified: they are not.
+    return tuple(
+        SummaryItem(item["text"], item["line_refs"], item.get("verified", False) is True) for item in json.loads(stored)
+    )
 
 
 def _sha256(text: str) -> str:

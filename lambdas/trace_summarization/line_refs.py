@@ -1,28 +1,57 @@
 """References to lines of a rendered trace: `L10`, `L1-5`, `L1-L5`, lists of them."""
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from trace_summarization import constants as c
 
-_REFERENCE = re.compile(r"L(\d{1,7})(?:\s?[-–]\s?L?(\d{1,7}))?", re.ASCII)
+_REFERENCE = re.compile(r"L(\d{1,7})(?:-L?(\d{1,7}))?", re.ASCII)
+_DASH = re.compile(r"\s*[-–—]\s*")
+_SEPARATORS = re.compile(r"[\s,;&()\[\]{}]+|\band\b")
+_LONGEST_READ = c.MAX_LINE_REFS_LENGTH * 10  # characters of what a model answers
 
 
-def normalized_refs(refs: str, line_count: int) -> str:
-    """The references that name existing lines, as `L10, L1-5`: each once, in the order given.
+class LineRange(NamedTuple):
+    """Lines `first` to `last`, both counted in."""
 
-    What is malformed, runs backwards or leaves the text is left out, and what does not fit `MAX_LINE_REFS_LENGTH`.
-    """
-    kept: list[str] = []
-    length = 0
-    for piece in re.split(r"[,;]", refs[: c.MAX_LINE_REFS_LENGTH * 10]):
-        match = _REFERENCE.fullmatch(piece.strip())
-        if match is None:
-            continue
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last <= line_count:
-            continue
-        reference = f"L{first}" if first == last else f"L{first}-{last}"
-        if reference not in kept and length + len(reference) + 2 <= c.MAX_LINE_REFS_LENGTH + 2:
-            kept.append(reference)
-            length += len(reference) + 2
-    return ", ".join(kept)
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """`L10` or `L1-5`: how lines are cited."""
+        return f"L{self.first}" if self.first == self.last else f"L{self.first}-{self.last}"
+
+
+class GivenRefs(NamedTuple):
+    """What a model gave as references: the ranges, each once and in its order, and how many pieces are none."""
+
+    ranges: tuple[LineRange, ...]
+    malformed: int
+
+
+def parse_refs(refs: str) -> GivenRefs:
+    """Read `L10`, `L1-5` or `L1-L5`, separated by commas, semicolons, blanks or "and", brackets around or not."""
+    ranges: dict[LineRange, None] = {}
+    malformed = 0
+    for piece in _SEPARATORS.split(_DASH.sub("-", refs[:_LONGEST_READ])):
+        match = _REFERENCE.fullmatch(piece)
+        if match is not None:
+            ranges[LineRange(int(match[1]), int(match[2] or match[1]))] = None
+        elif piece:
+            malformed += 1
+    return GivenRefs(tuple(ranges), malformed)
+
+
+def fitting_refs(ranges: Iterable[LineRange]) -> tuple[LineRange, ...]:
+    """The ranges, each once, that fit `MAX_LINE_REFS_LENGTH` when they are written."""
+    kept: dict[LineRange, None] = {}
+    for each in ranges:
+        if len(written_refs([*kept, each])) <= c.MAX_LINE_REFS_LENGTH:
+            kept[each] = None
+    return tuple(kept)
+
+
+def written_refs(ranges: Iterable[LineRange]) -> str:
+    """How references are stored: `L10, L1-5`."""
+    return ", ".join(map(str, ranges))

@@ -295,24 +295,35 @@ class TraceExtent:
 
 @dataclass(frozen=True)
 class SummaryItem:
-    """One bullet or note. `line_refs`: `L10`, `L1-5`, comma-separated; empty when it refers to no line."""
+    """One bullet or note.
+
+    `line_refs`: `L10`, `L1-5`, comma-separated; empty when it refers to no line. `verified`: whether there are such
+    lines and they were found to show what the text says.
+    """
 
     text: str
     line_refs: str
+    verified: bool
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | bool]:
         """The stored form."""
-        return {"text": self.text, "line_refs": self.line_refs}
+        return {"text": self.text, "line_refs": self.line_refs, "verified": self.verified}
 
 
 @dataclass(frozen=True)
 class TraceSummary:
-    """A validated summary of one trace. `flow_diagram` is Mermaid."""
+    """A validated summary of one trace. `flow_diagram` is Mermaid.
+
+    `line_refs_total` counts the references that the model gave for these bullets and notes, `line_refs_valid` those
+    of them that were kept. Both are None when a summary was stored before references were checked.
+    """
 
     title: str
     flow_diagram: str
     bullets: tuple[SummaryItem, ...]
     interesting_notes: tuple[SummaryItem, ...]
+    line_refs_valid: int | None
+    line_refs_total: int | None
 
 
 @dataclass(frozen=True)

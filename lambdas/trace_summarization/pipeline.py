@@ -1,7 +1,7 @@
 """One trace from stored events to stored summary and queued embedding: what SummarizeTrace does."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,14 +18,15 @@ from trace_summarization.models import (
     StoredSummary,
     SummarizationActivityResult,
     TeamRun,
-    TraceEvent,
     TraceExtent,
 )
 from trace_summarization.ports import EmbeddingQueue, Spending, SummaryModel, SummaryStore, TraceStore
 from trace_summarization.prices import priced
+from trace_summarization.redaction import Redactor
 from trace_summarization.requests import summary_request
 from trace_summarization.summarization import summarize
-from trace_summarization.text_repr import TextRepr, render_trace
+from trace_summarization.text_repr import TextRepr, fit, render_trace
+from trace_summarization.tokens import without_margin
 
 # Kept free of the model's time: a save and a queued embedding that each run into their own limit.
 _RESERVED_SECONDS = c.CLICKHOUSE_CLIENT_TIMEOUT_SECONDS + 2 * c.KAFKA_DELIVERY_TIMEOUT_SECONDS
@@ -87,9 +88,10 @@ class TracePipeline:
                 return _skipped(SkipReason.TRACE_TOO_LARGE)
             events = self.traces.events(run.team_id, trace_id, extent)
         with phases.measure("render"):
-            rendered = _rendered(run, trace_id, events)
-        if len(rendered.text) > c.MAX_TEXT_REPR_LENGTH:
-            return _skipped(SkipReason.TEXT_TOO_LONG)
+            whole = render_trace(trace_id, events, Redactor().redact if run.redaction else None)
+            if len(whole.text) > c.MAX_TEXT_REPR_LENGTH:
+                return _skipped(SkipReason.TEXT_TOO_LONG)
+            rendered = fit(whole, without_margin(run.max_input_tokens, run.model))
         return self._summary_of(run, trace_id, extent, rendered, phases, seconds_left)
 
     def _summary_of(
@@ -175,8 +177,3 @@ def _estimated(input_tokens: int) -> PipelineResult:
 
 def _skipped(reason: SkipReason, why: TraceSummarizationError | None = None) -> PipelineResult:
     return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason), skipped_because=why)
-
-
-def _rendered(run: TeamRun, trace_id: str, events: Sequence[TraceEvent]) -> TextRepr:  # noqa: ARG001
-    """The text that the model reads. The place to fit it into `run.max_input_tokens` and to take personal data out."""
-    return render_trace(trace_id, events)

@@ -55,7 +55,10 @@ class SummaryStore(Protocol):
 
 
 class Reservation(Protocol):
-    """Money set aside for one paid call. Exactly one of its methods is called, once. Errors: SpendingUnavailable."""
+    """Money set aside for one paid call. Exactly one of its methods is called, once.
+
+    None of them raises: a ledger that does not answer leaves all of it spent, and an answer that is paid for is used.
+    """
 
     def settle(self, usage: ModelUsage) -> None:
         """The call was answered: what it took stays spent, the rest is given back."""

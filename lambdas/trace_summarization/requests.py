@@ -31,16 +31,20 @@ def summary_request(text: str, mode: Mode, model: str) -> ModelRequest:
 
 
 def repair_request(request: ModelRequest, answer: ModelAnswer, problem: str) -> ModelRequest:
-    """The request again, followed by the answer that cannot be used and what is wrong with it."""
+    """The request again, followed by the answer that cannot be used and what is wrong with it.
+
+    A model that was cut off before its first word has reasoned, whatever its name: it gets the room for that.
+    """
     shown = answer.content[: c.MAX_REPAIRED_ANSWER_LENGTH].strip()
     turns = [ChatMessage("assistant", shown)] if shown else []
     turns.append(ChatMessage("user", repair_prompt(_SHORTER if answer.is_cut_off else problem)))
+    reasoned = answer.is_cut_off and not shown and not reasons(request.model)
     added = sum(_message_tokens(turn.content) for turn in turns)
     return ModelRequest(
         request.model,
         (*request.messages, *turns),
         request.input_tokens + with_margin(added, request.model),
-        request.max_output_tokens,
+        request.max_output_tokens + (c.REASONING_OUTPUT_TOKENS if reasoned else 0),
     )
 
 

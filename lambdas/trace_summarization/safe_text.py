@@ -5,24 +5,49 @@ The model has read what strangers wrote. Whatever it was talked into ends here.
 
 import html
 import re
+import unicodedata
+import urllib.parse
 
-_INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e007f]"
+from trace_summarization.redaction import hide_secrets
+from trace_summarization.visible_text import visible
+
+_TAG = re.compile(r"<[a-z/!?@][^<>]*>", re.IGNORECASE)
+_TAG_START = re.compile(r"<(?=[a-z/!?%@])", re.IGNORECASE)
+_COMPARED = re.compile(r"(?<=[\w)\]])<(?=[a-zA-Z])")
+_HTML_NAMES = (
+    "a|abbr|applet|area|article|audio|b|base|bdi|bdo|big|blink|blockquote|body|br|button|canvas|center|cite|code|col"
+    "|dd|del|details|dialog|div|dl|dt|em|embed|fieldset|font|footer|form|frame|frameset|h[1-6]|head|header|hr|html|i"
+    "|iframe|image|img|input|ins|isindex|kbd|keygen|label|legend|li|link|main|map|marquee|math|menu|meta|meter|nav"
+    "|noscript|object|ol|option|p|param|picture|plaintext|portal|pre|progress|q|s|samp|script|section|select|slot"
+    "|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|title"
+    "|tr|tt|u|ul|var|video|wbr|xml|xmp|xss"
 )
-_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*>")
-_TAG_START = re.compile(r"<(?=[a-zA-Z/!?%])")
+# `List<String>` is no markup, but nobody who shows it can know: it becomes `List[String]`.
+_GENERIC = re.compile(rf"(?<=[A-Za-z0-9_])<(?!(?:{_HTML_NAMES})\b)([A-Za-z_][\w.,?|& \[\]]{{0,80}})>")
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _MARKDOWN_MARKS = re.compile(r"`|\*\*|~~|^#{1,6}(?=\s)")
-_URL = re.compile(
-    r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}:/{1,}[^\s\])}>\"']*"
-    r"|\b(?:javascript|vbscript)\s?:\s?\S*"
-    r"|\b(?:https?|ftp|wss?|data|file|mailto|blob|tel|about|view-source):(?=\S)\S*"
-    r"|\bwww\.[^\s\])}>\"']*"
-    r"|(?<![\w:/])//[\w-]+\.\S*",
+_HANDLER = re.compile(
+    r"\b(on(?:error|load|unload|click|dblclick|focus\w*|blur|toggle|begin|end|copy|cut|paste|drag\w*|drop|input|change"
+    r"|submit|reset|scroll\w*|wheel|resize|message|hashchange|popstate|page\w+|before\w+|mouse\w+|pointer\w+|key\w+"
+    r"|touch\w+|animation\w+|transition\w+|auxclick|contextmenu|play\w*|canplay\w*|ended|start|finish|bounce))\s*=",
     re.IGNORECASE,
 )
-_SCHEME = re.compile(r":/{2,}|(?:java|vb)script\s*:", re.IGNORECASE)  # left without what makes a URL, or within a word
+# `{{x}}` is run by template engines in the browser; `${x}` is not, outside of source code, and stays.
+_TEMPLATE = re.compile(r"(?<=\{)(?=[{%#])")
+# What a spreadsheet would run: `=2+5`, `@SUM(A1)`, `-cmd|...`; `-5 degrees` and `@tool` are text.
+_FORMULA = re.compile(r"^(?:[=\s]+(?=\S)|[@+-]+(?=[\w.]{1,40}[(|!]))+")
+_SPECIAL_SCHEMES = "https?|ftps?|wss?|file"
+_URL = re.compile(
+    rf"\b(?:{_SPECIAL_SCHEMES}):[\\/]*[^\s\])}}>\"'\\/][^\s\])}}>\"']*"
+    r"|\b[a-zA-Z][a-zA-Z0-9+.-]{1,30}:(?://|\\\\)[^\s\])}>\"']*"
+    r"|\b(?:javascript|vbscript|livescript):\S+"
+    r"|\b(?:data|mailto|blob|tel|sms|about|view-source|magnet|intent|callto|ms-msdt):(?=\S)\S*"
+    r"|\bwww\.[^\s\])}>\"']*"
+    r"|(?<![\w:/\\])(?:[\\/]{2})[\w-]+\.\S*",
+    re.IGNORECASE,
+)
+# What begins a URL, without one behind it or within a word. `JavaScript: a language` loses its colon only.
+_SCHEME = re.compile(r":[\\/]{2,}|(?:(?<=javascript)|(?<=livescript)|(?<=vbscript))\s*:", re.IGNORECASE)
 _TOP_LEVEL_DOMAINS = (
     "com|org|net|io|ai|dev|app|co|gov|edu|info|biz|me|xyz|ru|cn|de|fr|uk|us|eu|jp|in|br|ly|gl|to|tk|top|zone|cloud|site"
     "|online|shop|link|click|store|tech|live|club|example|nl|es|se|pl|ch|au|ca|kr|tw|za|cc|tv|su|ua"
@@ -30,28 +55,18 @@ _TOP_LEVEL_DOMAINS = (
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
 )
-_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|$)"
-    r"|\bsk-[\w-]{16,}|\bsk_(?:live|test)_\w{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"
-    r"|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
-    r"|(?i:\b(?:bearer|basic)\s+[\w.~+/-]{16,}=*)"
+_DANGER = re.compile(
+    rf"{_TAG_START.pattern}|:[\\/]{{2}}|(?:java|vb|live)script\s*:|\b(?:{_SPECIAL_SCHEMES}|data):\S", re.IGNORECASE
 )
-# `DB_PASSWORD=x`, `"api_key": "x"`, `aws_secret_access_key = x`; a count, such as `max_tokens=4096`, is no secret.
-_NAMED_SECRET = re.compile(
-    r"""([\w-]*(?:pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|token)[\w-]*["']?\s*[:=]\s*["']?)"""
-    r"""(?!\[secret\]|[\d.,]+\b)[^\s,;"'}]+""",
-    re.IGNORECASE,
-)
-_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}={0,2}")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\u\{0{0,4}([0-9a-fA-F]{1,4})\}|\\x([0-9a-fA-F]{2})")
 _MAX_PASSES = 8
+_NESTED_GENERICS = 3
 _LINK = "[link]"
-_HIDDEN = "[secret]"
 
 
 def safe_text(text: str, longest: int) -> str:
     """One clean line of at most `longest` characters, cut at a word with an ellipsis."""
-    line = " ".join(_INVISIBLE.sub("", text[: longest * 10]).split())
+    line = " ".join(visible(text[: longest * 10]).split())
     # What is taken out can bring together what was apart, such as `<scr<b>ipt>`.
     for _ in range(_MAX_PASSES):
         stripped = _stripped(line)
@@ -73,17 +88,32 @@ def shortened(line: str, longest: int) -> str:
 
 
 def _stripped(line: str) -> str:
-    line = _INVISIBLE.sub("", html.unescape(line))
+    line = visible(_revealed(html.unescape(line)))
     line = _MARKDOWN_LINK.sub(r"\1", line)
-    line = _TAG_START.sub("", _TAG.sub(" ", line))
+    for _ in range(_NESTED_GENERICS):
+        line = _GENERIC.sub(r"[\1]", line)
+    line = _TAG.sub(" ", line)
+    line = _TAG_START.sub("", _COMPARED.sub(" < ", line))
     line = _DOMAIN_WITH_PATH.sub(r"\1", _SCHEME.sub(" ", _URL.sub(_LINK, line)))
-    line = _SECRET.sub(_HIDDEN, line)
-    line = _NAMED_SECRET.sub(rf"\1{_HIDDEN}", line)
-    line = _LONG_RUN.sub(_hidden_if_random, line)
+    line = _FORMULA.sub("", _TEMPLATE.sub(" ", _HANDLER.sub(r"\1 ", line)))
+    line = hide_secrets(line)
     return " ".join(_MARKDOWN_MARKS.sub("", line).replace("](", "] (").split())
 
 
-def _hidden_if_random(match: re.Match[str]) -> str:
-    run = match.group()
-    digits = sum(char.isdigit() for char in run)
-    return _HIDDEN if digits >= 4 and not run.isupper() and not run.islower() else run
+def _revealed(line: str) -> str:
+    """The line as a reader that decodes it would see it, where only that shows markup or a URL."""
+    for decode in (_compatible, _unescaped, urllib.parse.unquote):
+        decoded = decode(line)
+        if decoded != line and len(_DANGER.findall(decoded)) > len(_DANGER.findall(line)):
+            line = decoded
+    return line
+
+
+def _compatible(line: str) -> str:
+    """Wide and mathematical letters and signs as plain ones."""
+    return unicodedata.normalize("NFKC", line)
+
+
+def _unescaped(line: str) -> str:
+    """Without the escapes of JavaScript and JSON."""
+    return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), line)

@@ -11,13 +11,14 @@ from typing import Any
 from trace_summarization import constants as c
 from trace_summarization.diagram import safe_diagram
 from trace_summarization.errors import InvalidModelOutput, ModelOutputCutOff, TraceSummarizationError
-from trace_summarization.line_refs import normalized_refs
+from trace_summarization.line_refs import GivenRefs, fitting_refs, parse_refs, written_refs
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending, SummaryModel
 from trace_summarization.prompts import SUMMARY_SIZES
 from trace_summarization.requests import repair_request, summary_request
 from trace_summarization.safe_text import safe_text
 from trace_summarization.text_repr import TextRepr
+from trace_summarization.verification import LineEvidence
 
 _QUOTES = tuple("\"'“”‘’")
 _CUT_OFF_TITLE_ENDS = " ,;:-–—"
@@ -68,24 +69,50 @@ def _summary_in(answer: ModelAnswer, request: ModelRequest, rendered: TextRepr, 
     return parse_summary(answer.content, rendered, mode)
 
 
+@dataclass(frozen=True)
+class _GivenItem:
+    """A bullet or note as the model gave it, its text made safe."""
+
+    text: str
+    refs: GivenRefs
+
+
+@dataclass(frozen=True)
+class _CheckedItem:
+    """A bullet or note to store, with how many references the model gave for it and how many of them were kept."""
+
+    item: SummaryItem
+    refs_valid: int
+    refs_total: int
+
+
 def parse_summary(content: str, rendered: TextRepr, mode: Mode = c.DEFAULT_MODE) -> TraceSummary:
     """The summary that the model's answer holds.
 
-    Cut silently: titles, items, lists and references beyond their sizes, references to lines that do not exist, fields
-    that were not asked for. Replaced: a diagram outside the grammar, by the bullets in a row. Everything else outside
-    the schema raises InvalidModelOutput, whose message names the field and never quotes the answer.
+    Cut silently: titles, items and lists beyond their sizes, fields that were not asked for. Cut and counted:
+    references to lines that were not shown or do not show what the item says. Replaced: a diagram outside the grammar,
+    by the bullets in a row. Everything else outside the schema raises InvalidModelOutput, whose message names the field
+    and never quotes the answer.
     """
     fields = _object(content)
     size = SUMMARY_SIZES[mode]
     title = _title(_string(fields, "title"))
-    bullets = _items(fields, "summary_bullets", size.most_bullets, rendered.line_count)
-    notes = _items(fields, "interesting_notes", size.most_notes, rendered.line_count)
+    evidence = LineEvidence(rendered.lines)
+    bullets = [_checked(item, evidence) for item in _items(fields, "summary_bullets", size.most_bullets)]
+    notes = [_checked(item, evidence) for item in _items(fields, "interesting_notes", size.most_notes)]
     if not title:
         raise InvalidModelOutput("title: holds no text")
     if not bullets:
         raise InvalidModelOutput("summary_bullets: no item holds text")
-    diagram = safe_diagram(_string(fields, "flow_diagram"), [bullet.text for bullet in bullets])
-    return TraceSummary(title, diagram, bullets, notes)
+    diagram = safe_diagram(_string(fields, "flow_diagram"), [bullet.item.text for bullet in bullets])
+    return TraceSummary(
+        title=title,
+        flow_diagram=diagram,
+        bullets=tuple(each.item for each in bullets),
+        interesting_notes=tuple(each.item for each in notes),
+        line_refs_valid=sum(each.refs_valid for each in (*bullets, *notes)),
+        line_refs_total=sum(each.refs_total for each in (*bullets, *notes)),
+    )
 
 
 def _object(content: str) -> Mapping[str, Any]:
@@ -110,27 +137,34 @@ def _string(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _items(fields: Mapping[str, Any], name: str, most: int, line_count: int) -> tuple[SummaryItem, ...]:
+def _items(fields: Mapping[str, Any], name: str, most: int) -> list[_GivenItem]:
     value = fields.get(name)
     if not isinstance(value, list):
         raise InvalidModelOutput(f"{name}: is {_kind(fields, name)}, not a list")
-    items = (_item(item, f"{name}[{position}]", line_count) for position, item in enumerate(value))
-    return tuple(item for item in items if item.text)[:most]
+    items = [_item(item, f"{name}[{position}]") for position, item in enumerate(value)]
+    return [item for item in items if item.text][:most]
 
 
-def _item(value: object, place: str, line_count: int) -> SummaryItem:
+def _item(value: object, place: str) -> _GivenItem:
     if not isinstance(value, dict):
         raise InvalidModelOutput(f"{place}: is {type(value).__name__}, not an object with text and line_refs")
     for name in ("text", "line_refs"):
         if not isinstance(value.get(name), str):
             raise InvalidModelOutput(f"{place}.{name}: is {_kind(value, name)}, not a string")
-    return SummaryItem(safe_text(value["text"], c.MAX_ITEM_LENGTH), normalized_refs(value["line_refs"], line_count))
+    return _GivenItem(safe_text(value["text"], c.MAX_ITEM_LENGTH), parse_refs(value["line_refs"]))
+
+
+def _checked(given: _GivenItem, evidence: LineEvidence) -> _CheckedItem:
+    kept = fitting_refs(evidence.supporting(given.text, given.refs.ranges))
+    item = SummaryItem(given.text, written_refs(kept), verified=bool(kept))
+    return _CheckedItem(item, len(kept), len(given.refs.ranges) + given.refs.malformed)
 
 
 def _title(text: str) -> str:
     line = safe_text(text, c.MAX_TITLE_LENGTH).strip(" .")
     if line[:1] in _QUOTES and line[-1:] in _QUOTES:
-        line = line[1:-1]
+        # What stood behind a quotation mark now begins the title.
+        line = safe_text(line[1:-1], c.MAX_TITLE_LENGTH)
     words = line.split()
     kept = " ".join(words[: c.MAX_TITLE_WORDS])
     return kept.rstrip(_CUT_OFF_TITLE_ENDS) if len(words) > c.MAX_TITLE_WORDS else kept

@@ -61,7 +61,7 @@ def test_the_event_has_every_property(bench: Workbench) -> None:
     assert properties["$ai_summary_input_tokens"] > 0
     assert properties["$ai_summary_title"]
     assert properties["$ai_summary_flow_diagram"].startswith("flowchart")
-    assert all(set(item) == {"text", "line_refs"} for item in json.loads(properties["$ai_summary_bullets"]))
+    assert all(set(item) == {"text", "line_refs", "verified"} for item in json.loads(properties["$ai_summary_bullets"]))
     row = bench.summaries(team)[trace_id]
     assert [item["text"] for item in row["bullets"]] == [
         item["text"] for item in json.loads(properties["$ai_summary_bullets"])

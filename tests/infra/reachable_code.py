@@ -124,8 +124,11 @@ class Code:
         found = {}
         for name, definition in loaded.definitions.items():
             for node in definition.nodes:
-                if isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return) and len(node.body) == 1:
-                    service = node.body[0].value and _client_service(node.body[0].value, loaded.imports, {})
+                if not isinstance(node, ast.FunctionDef) or len(node.body) != 1:
+                    continue
+                [statement] = node.body
+                if isinstance(statement, ast.Return) and statement.value:
+                    service = _client_service(statement.value, loaded.imports, {})
                     if service:
                         found[name] = service
         return found

@@ -6,8 +6,8 @@ import pytest
 
 from adapters import settings as environment
 from infra.bundling import LAMBDAS
+from tests.golden_file import assert_golden
 from tests.infra.cloudformation import Template, actions, readable, targets
-from tests.infra.golden_file import assert_golden
 from tests.infra.reachable_code import Code, UnreadableAwsCallError
 
 HANDLERS = ("plan_run", "sample_traces", "summarize_trace", "aggregate_team", "aggregate_run")

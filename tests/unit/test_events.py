@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from embedding.requests import content_hash, document_content, embedding_request, encode, message_key
-from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id
+from trace_summarization import constants as c
+from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id, summary_of
 from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
 from trace_summarization.planning import team_run
 
@@ -18,8 +19,10 @@ IDENTITY = SummaryIdentity(text="L1: text", mode="detailed", requested_model="gp
 SUMMARY = TraceSummary(
     title='Refund for "Ada"',
     flow_diagram="flowchart TD\n  a --> b",
-    bullets=(SummaryItem("Asked for a refund ✓", "L1, L3-5"), SummaryItem("Got it", "")),
-    interesting_notes=(SummaryItem("Polite", "L2"),),
+    bullets=(SummaryItem("Asked for a refund ✓", "L1, L3-5", verified=True), SummaryItem("Got it", "", verified=False)),
+    interesting_notes=(SummaryItem("Polite", "L2", verified=True),),
+    line_refs_valid=3,
+    line_refs_total=4,
 )
 
 
@@ -46,16 +49,20 @@ def test_the_id_is_a_uuid5_of_team_trace_and_mode() -> None:
 def test_the_event_carries_every_property() -> None:
     properties = event().properties
     assert json.loads(properties["$ai_summary_bullets"]) == [
-        {"text": "Asked for a refund ✓", "line_refs": "L1, L3-5"},
-        {"text": "Got it", "line_refs": ""},
+        {"text": "Asked for a refund ✓", "line_refs": "L1, L3-5", "verified": True},
+        {"text": "Got it", "line_refs": "", "verified": False},
     ]
-    assert json.loads(properties["$ai_summary_interesting_notes"]) == [{"text": "Polite", "line_refs": "L2"}]
+    assert json.loads(properties["$ai_summary_interesting_notes"]) == [
+        {"text": "Polite", "line_refs": "L2", "verified": True}
+    ]
     assert {name: value for name, value in properties.items() if not name.endswith(("bullets", "notes"))} == {
         "$ai_trace_id": "trace-1",
         "$ai_batch_run_id": "team_42_2025-01-15T11:50:00Z",
         "$ai_summary_mode": "detailed",
         "$ai_summary_title": 'Refund for "Ada"',
         "$ai_summary_flow_diagram": "flowchart TD\n  a --> b",
+        "$ai_summary_line_refs_valid": 3,
+        "$ai_summary_line_refs_total": 4,
         "$ai_text_repr_length": 8,
         "$ai_event_count": 7,
         "trace_timestamp": "2025-01-15T11:03:04.567890Z",
@@ -65,7 +72,7 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_model": "gpt-4.1-mini-2025-04-14",
         "$ai_summary_requested_model": "gpt-4.1-mini",
         "$ai_summary_provider": "api.openai.com",
-        "$ai_summary_prompt_version": "1",
+        "$ai_summary_prompt_version": c.PROMPT_VERSION,
         "$ai_summary_content_hash": IDENTITY.content_hash,
         "$ai_summary_fingerprint": IDENTITY.fingerprint,
         "$ai_summary_input_tokens": 812,
@@ -86,6 +93,21 @@ def stored_with(**changes: object) -> StoredSummary:
 def test_a_stored_summary_holds_while_nothing_it_was_made_from_changed() -> None:
     stored = StoredSummary(FIRST, json.loads(json.dumps(dict(event().properties))))
     assert still_holds(stored, IDENTITY, "trace-1")
+
+
+def test_a_summary_of_before_references_were_checked_is_read_as_not_verified() -> None:
+    stored = dict(event().properties)
+    for name in ("$ai_summary_line_refs_valid", "$ai_summary_line_refs_total"):
+        del stored[name]
+    stored["$ai_summary_bullets"] = '[{"text": "Asked for a refund", "line_refs": "L1"}]'
+    read = summary_of(stored)
+    assert read.bullets == (SummaryItem("Asked for a refund", "L1", verified=False),)
+    assert (read.line_refs_valid, read.line_refs_total) == (None, None)
+    assert still_holds(stored_with(summary_bullets=stored["$ai_summary_bullets"]), IDENTITY, "trace-1")
+
+
+def test_a_stored_summary_is_read_back_as_it_was() -> None:
+    assert summary_of(event().properties) == SUMMARY
 
 
 @pytest.mark.parametrize(

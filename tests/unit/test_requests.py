@@ -39,6 +39,23 @@ def test_a_repair_counts_what_it_adds() -> None:
     assert repair.input_tokens == request_tokens("gpt-4.1-mini", repair.messages)
 
 
+@pytest.mark.parametrize(
+    ("model", "content", "is_cut_off", "added"),
+    [
+        ("a-deployment", "", True, c.REASONING_OUTPUT_TOKENS),
+        ("a-deployment", '{"title', True, 0),
+        ("a-deployment", "{}", False, 0),
+        ("gpt-5", "", True, 0),
+    ],
+)
+def test_a_model_that_used_up_its_limit_on_reasoning_gets_room_for_it(
+    model: str, content: str, is_cut_off: bool, added: int
+) -> None:
+    request = summary_request(TEXT, "minimal", model)
+    repair = repair_request(request, ModelAnswer(content, ModelUsage("m", 1, 1), is_cut_off), "cut off")
+    assert repair.max_output_tokens == request.max_output_tokens + added
+
+
 @pytest.mark.parametrize("mode", ["detailed", "minimal"])
 def test_a_model_that_reasons_may_answer_at_more_length(mode: Mode) -> None:
     assert max_output_tokens("gpt-4.1-mini", mode) == c.MAX_OUTPUT_TOKENS[mode]

@@ -16,15 +16,17 @@ from trace_summarization.errors import (
     SpendingUnavailable,
     TraceSummarizationError,
 )
-from trace_summarization.line_refs import normalized_refs
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
-from trace_summarization.safe_text import safe_text
 from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
+from trace_summarization.text_repr.lines import Kind, Line
 
-RENDERED = TextRepr("\n".join(f"L{number}: x" for number in range(1, 41)), 40, (1,), ("u",))
+CONTENT = {2: "user: I want a refund of order 17", 4: "tool: order 17 was never paid", 9: "assistant: it was not paid"}
+RENDERED = TextRepr(
+    tuple(Line(n, True, CONTENT.get(n, f"line {n * 111}"), Kind.OTHER, 0) for n in range(1, 41)), 40, ("u",)
+)
 ANSWER: dict[str, Any] = {
     "title": "Refund of an unpaid order",
     "flow_diagram": "flowchart TD\nA[Ask] --> B[Refuse]",
@@ -42,12 +44,32 @@ def _bullets(count: int) -> list[dict[str, str]]:
 
 
 def test_a_sound_answer_is_taken_as_it_is() -> None:
-    assert _parsed(interesting_notes=[{"text": "Was never paid.", "line_refs": "L3-L5, L9"}]) == TraceSummary(
+    assert _parsed(interesting_notes=[{"text": "Order 17 was never paid.", "line_refs": "L3-L5, L9"}]) == TraceSummary(
         title="Refund of an unpaid order",
         flow_diagram='flowchart TD\n  n1["Ask"]\n  n2["Refuse"]\n  n1 --> n2',
-        bullets=(SummaryItem("The user asks for a refund.", "L2"),),
-        interesting_notes=(SummaryItem("Was never paid.", "L3-5, L9"),),
+        bullets=(SummaryItem("The user asks for a refund.", "L2", verified=True),),
+        interesting_notes=(SummaryItem("Order 17 was never paid.", "L3-5, L9", verified=True),),
+        line_refs_valid=3,
+        line_refs_total=3,
     )
+
+
+def test_a_reference_that_does_not_show_its_item_is_removed_and_counted() -> None:
+    summary = _parsed(
+        summary_bullets=[
+            {"text": "The user asks for a refund.", "line_refs": "L2, L30, line 2"},
+            {"text": "The user asks for a refund.", "line_refs": "L30"},
+            {"text": "The user asks for a refund.", "line_refs": "L99"},
+            {"text": "The user asks for a refund.", "line_refs": ""},
+        ]
+    )
+    assert [(item.line_refs, item.verified) for item in summary.bullets] == [
+        ("L2", True),
+        ("", False),
+        ("", False),
+        ("", False),
+    ]
+    assert (summary.line_refs_valid, summary.line_refs_total) == (1, 6)
 
 
 def test_a_code_fence_around_the_answer_is_taken_off() -> None:
@@ -110,102 +132,20 @@ def test_what_is_too_much_is_cut(mode: Mode, most_bullets: int, most_notes: int)
     summary = _parsed(
         mode,
         title="One two three four five six seven eight nine - ten eleven twelve",
-        summary_bullets=[{"text": "word " * 1_000, "line_refs": "L1," * 500 + "L2"}, *_bullets(20)],
+        summary_bullets=[{"text": "refund " * 1_000, "line_refs": "L2," * 500 + "L3"}, *_bullets(20)],
         interesting_notes=_bullets(20),
         surplus={"x": 1},
     )
     assert summary.title == "One two three four five six seven eight nine"
     assert (len(summary.bullets), len(summary.interesting_notes)) == (most_bullets, most_notes)
     assert len(summary.bullets[0].text) <= c.MAX_ITEM_LENGTH
-    assert summary.bullets[0].text.endswith("word…")
-    assert summary.bullets[0].line_refs == "L1"
+    assert summary.bullets[0].text.endswith("refund…")
+    assert summary.bullets[0].line_refs == "L2"
 
 
 def test_a_diagram_outside_the_grammar_is_replaced_by_the_bullets() -> None:
     summary = _parsed(flow_diagram='flowchart TD\nclick A "javascript:x"', summary_bullets=_bullets(2))
     assert summary.flow_diagram == 'flowchart TD\n  n1["Step 0"]\n  n2["Step 1"]\n  n1 --> n2'
-
-
-@pytest.mark.parametrize(
-    ("refs", "expected"),
-    [
-        ("L10", "L10"),
-        ("L1-5", "L1-5"),
-        ("L1-L5", "L1-5"),
-        ("L1–5; L7", "L1-5, L7"),
-        (" L3 ,L3,L2", "L3, L2"),
-        ("L4-4", "L4"),
-        ("L40, L41, L0, L39-41", "L40"),
-        ("L9-3", ""),
-        ("10, line 3, lines 4-5, L, L-3, L1-, LL3, l3", ""),
-        ("L999999999999999999999", ""),
-        ("L１", ""),
-        ("", ""),
-    ],
-)
-def test_references_are_normalized_and_those_to_missing_lines_removed(refs: str, expected: str) -> None:
-    assert normalized_refs(refs, line_count=40) == expected
-
-
-def test_references_fit_their_size() -> None:
-    refs = normalized_refs(", ".join(f"L{number}" for number in range(1, 1_000)), line_count=10_000)
-    assert 90 < len(refs) <= c.MAX_LINE_REFS_LENGTH
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain, latency < 5 s and a > b", "plain, latency < 5 s and a > b"),
-        ("two\nlines\tand \x00control\x1b[31m", "two lines and control[31m"),
-        ("<b>bold</b> &lt;script&gt;alert(1)&lt;/script&gt;", "bold alert(1)"),
-        ("<scr<b>ipt>x</script>", "scr ipt>x"),
-        ("<img src=x onerror=alert(1)", "img src=x onerror=alert(1)"),
-        ("&amp;lt;i&amp;gt;x", "x"),
-        ("see https://evil.example/a?b=c now", "see [link] now"),
-        ("see [this](https://evil.example) and ![that](x)", "see this and that"),
-        ("http:evil.example java\u200bscript:alert(1)", "[link] [link]"),
-        ("//evil.example/x www.evil.example", "[link] [link]"),
-        ("git clone evil.com/repo from evil.com", "git clone evil.com from evil.com"),
-        ("a :// b, xjavascript: c", "a b, x c"),
-        ("mailto:a@b.example data:text/html,x", "[link] [link]"),
-        ("data: 5 rows, file: missing", "data: 5 rows, file: missing"),
-        ("`code` and **bold**", "code and bold"),
-        ("key sk-abcdefghijklmnopqrstuvwx used", "key [secret] used"),
-        ("AKIAIOSFODNN7EXAMPLE", "[secret]"),
-        ("password: hunter2, fine", "password: [secret], fine"),
-        ('{"password": "hunter2-prod"}', '{"password": "[secret]"}'),
-        ("DB_PASSWORD=hunter2 OPENAI_API_KEY=abc", "DB_PASSWORD=[secret] OPENAI_API_KEY=[secret]"),
-        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "aws_secret_access_key = [secret]"),
-        ("client_secret=x1, token: y2z", "client_secret=[secret], token: [secret]"),
-        ("max_tokens=4096 and tokens: 812", "max_tokens=4096 and tokens: 812"),
-        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: [secret]"),
-        ("wJalrXUtnFEMI1/K7MDENG2/bPxRfiCY3EXAMPLE4KEY", "[secret]"),
-        ("[reset](login.example.zone/a(1)) go", "[reset] (login.example.zone go"),
-        ("evil.example.zone/phish?u=1", "evil.example.zone"),
-        ("Authorization: Bearer abcdefghijklmnop1234", "Authorization: [secret]"),
-        ("-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY----- x", "[secret] x"),
-        ("run eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc", "run [secret]"),
-        ("commit 0123456789abcdef0123456789abcdef01234567", "commit 0123456789abcdef0123456789abcdef01234567"),
-        ("aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4", "[secret]"),
-        ("\u202eevil\ufeff\U000e0041", "evil"),
-    ],
-)
-def test_text_is_stripped_of_what_must_not_be_stored(text: str, expected: str) -> None:
-    assert safe_text(text, 200) == expected
-
-
-_FORBIDDEN = re.compile(r"<[a-zA-Z/!?]|://|javascript:|[\x00-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", re.IGNORECASE)
-_PIECES = st.sampled_from(
-    ["<", ">", "&lt;", "&amp;", "script", "javascript", ":", "//", "http", "\u200b", "`", "**", "[", "](", ")", "x "]
-) | st.text(st.characters(), max_size=4)
-
-
-@given(st.lists(_PIECES, max_size=40).map("".join))
-def test_no_text_gets_around_it(text: str) -> None:
-    stripped = safe_text(text, 100)
-    assert not _FORBIDDEN.search(stripped), stripped
-    assert len(stripped) <= 100
-    assert stripped == " ".join(stripped.split())
 
 
 _JSON = st.recursive(

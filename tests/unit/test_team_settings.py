@@ -99,8 +99,8 @@ def test_what_is_not_allowed_is_refused_with_its_path(text: str, path: str) -> N
 
 
 def test_attempts_of_a_team_in_one_coordinator_run_share_a_cap() -> None:
-    started = {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:coordinator"}
-    assert run_of_team(1, **started).spending_key == "arn:coordinator"
+    run = run_of_team(1, AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID="arn:coordinator")
+    assert run.spending_key == "arn:coordinator"
     assert run_of_team(1).spending_key == run_of_team(1).execution_id
 
 

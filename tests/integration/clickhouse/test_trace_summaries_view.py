@@ -33,8 +33,10 @@ RUN = TeamRun(
 SUMMARY = TraceSummary(
     title="A title 😀",
     flow_diagram="graph TD\n  A --> B",
-    bullets=(SummaryItem('one "quoted"', "L1"), SummaryItem("two", "L2-5, L7")),
-    interesting_notes=(SummaryItem("note", ""),),
+    bullets=(SummaryItem('one "quoted"', "L1", verified=True), SummaryItem("two", "L2-5, L7", verified=True)),
+    interesting_notes=(SummaryItem("note", "", verified=False),),
+    line_refs_valid=3,
+    line_refs_total=4,
 )
 
 
@@ -65,8 +67,13 @@ def test_every_property_is_a_typed_column(database: EventsDatabase) -> None:
         "summary_id": row["summary_id"],
         "title": "A title 😀",
         "flow_diagram": "graph TD\n  A --> B",
-        "bullets": [{"text": 'one "quoted"', "line_refs": "L1"}, {"text": "two", "line_refs": "L2-5, L7"}],
-        "interesting_notes": [{"text": "note", "line_refs": ""}],
+        "bullets": [
+            {"text": 'one "quoted"', "line_refs": "L1", "verified": True},
+            {"text": "two", "line_refs": "L2-5, L7", "verified": True},
+        ],
+        "interesting_notes": [{"text": "note", "line_refs": "", "verified": False}],
+        "line_refs_valid": 3,
+        "line_refs_total": 4,
         "text_repr_length": 8,
         "event_count": 12,
         "trace_timestamp": at("14:03:00.123456"),
@@ -111,7 +118,10 @@ def test_there_is_one_row_per_team_trace_and_mode_the_newest(database: EventsDat
     ]
 
 
-ITEMS = [{"text": "one", "line_refs": "L1"}, {"text": "two", "line_refs": ""}]
+ITEMS = [
+    {"text": "one", "line_refs": "L1", "verified": True},
+    {"text": "two", "line_refs": "", "verified": False},
+]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,11 @@ ITEMS = [{"text": "one", "line_refs": "L1"}, {"text": "two", "line_refs": ""}]
         (None, []),
         (5, []),
         ({"text": "no array"}, []),
-        ([{"text": "no reference"}], [{"text": "no reference", "line_refs": ""}]),
+        ([{"text": "no reference"}], [{"text": "no reference", "line_refs": "", "verified": False}]),
+        (
+            [{"text": "of before references were checked", "line_refs": "L1"}],
+            [{"text": "of before references were checked", "line_refs": "L1", "verified": False}],
+        ),
     ],
 )
 def test_bullets_and_notes_may_be_a_json_string_or_an_array(

@@ -237,6 +237,16 @@ def test_an_answer_within_a_code_fence_is_read(server: ModelServer, model: OpenA
     assert ask(model).summary.title == "The customer's secret is swordfish"
 
 
+def test_thoughts_that_a_server_does_not_separate_are_left_out(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending
+) -> None:
+    content = '<think>\nThe user {wants} a summary.\n</think>\n\n{"title": 5}'
+    server.faults.replace(
+        [{"status": 200, "body": {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}}]
+    )
+    assert model.answer(request_for("qwen3"), LONG_ENOUGH_SECONDS, spending).content.strip() == '{"title": 5}'
+
+
 @pytest.mark.parametrize("message", ["Unsupported service_tier: flex", "Flex is not available for this model."])
 def test_an_endpoint_without_flex_is_asked_at_the_standard_tier_from_then_on(
     server: ModelServer, spending: RecordedSpending, message: str

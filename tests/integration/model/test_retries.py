@@ -180,6 +180,22 @@ def test_a_retry_that_is_not_affordable_ends_as_budget_exhausted_while_nothing_w
         model.answer(request_for(), LONG_ENOUGH_SECONDS, RecordedSpending(grants=1))
 
 
+def test_a_wait_for_the_budget_is_part_of_the_time(server: ModelServer, model: OpenAiSummaryModel) -> None:
+    server.faults.replace([{"kind": "delay", "seconds": 3}])
+    spending = RecordedSpending(wait_seconds=0.6)
+    with _takes(0.9, 2.0), pytest.raises(ModelUnavailable, match="no answer within 0 s"):
+        model.answer(request_for(), 1.0, spending)
+    assert spending.log == ["reserve", "keep"]
+
+
+def test_a_budget_that_comes_too_late_is_given_back(server: ModelServer, model: OpenAiSummaryModel) -> None:
+    spending = RecordedSpending(wait_seconds=0.3)
+    with pytest.raises(ModelUnavailable, match="not asked"):
+        model.answer(request_for(), 0.2, spending)
+    assert spending.log == ["reserve", "release"]
+    assert server.requests()["count"] == 0
+
+
 # --- the flex tier ---------------------------------------------------------------------------------------------------
 
 _NO_FLEX = {"sent": {"service_tier": "flex"}}
@@ -197,6 +213,7 @@ def test_flex_is_asked_for_and_reported(
     [
         ({"status": 429, "body": {"error": {"code": "resource_unavailable"}}}, "release"),
         ({"status": 503}, "release"),
+        ({"status": 498, "body": {"error": {"code": "capacity_exceeded"}}}, "release"),
         ({"kind": "delay", "seconds": 9}, "keep"),
     ],
 )  # fmt: skip

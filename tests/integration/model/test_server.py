@@ -17,13 +17,15 @@ import openai
 import pytest
 
 from local.model_server import ModelServer
+from tests.unit.text_repr.traces import generation
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
+from trace_summarization.text_repr import render_trace
 from trace_summarization.tokens import count_tokens
 
 ROOT = Path(__file__).parents[3]
-TEXT = (
-    "L1: trace t (1 generation)\nL2: #1 generation m\nL3: user: Where is my order?\nL4: output assistant: It is here."
-)
+TEXT = render_trace(
+    "t", [generation(1, model="m", input=[{"role": "user", "content": "Where is my order?"}], output_choices="Here.")]
+).text
 
 
 def _call(server: ModelServer, method: str, path: str, body: Any = None) -> Any:

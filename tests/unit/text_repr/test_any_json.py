@@ -47,13 +47,12 @@ def _check(rendered: TextRepr) -> None:
     lines = rendered.text.split("\n")
     assert rendered.text.encode()
     assert lines == rendered.text.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == [f"L{number}" for number in range(1, len(lines) + 1)]
-    assert rendered.line_count == len(lines)
+    assert all(re.match(r"\d* ", line) for line in lines)
+    assert [int(line.partition(" ")[0]) for line in lines if line[0] != " "] == list(range(1, rendered.line_count + 1))
+    assert list(rendered.lines) == list(range(1, rendered.line_count + 1))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", rendered.text)
-    cited = [
-        int(number) for number in re.findall(r"\[(?:same|\d+ messages) as (?:in )?L(?:\d+-)?(\d+)\]", rendered.text)
-    ]
-    assert all(number <= len(lines) for number in cited)
+    cited = [int(number) for number in re.findall(r"\[(?:same as|\d+ messages as in) L(?:\d+-)?(\d+)\]", rendered.text)]
+    assert all(number <= rendered.line_count for number in cited)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,1090 @@
+"""Secrets that a name announces: `DB_PASSWORD=x`, `"api_key": "x"`, `--token x`, `my password is x`, in data, code and prose."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from trace_summarization.redaction.placeholders import is_placeholder
+from trace_summarization.redaction.spans import Kind, Span
+
+_PASSWORD_WORDS = (
+    "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
+    "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo|mot de passe|mật khẩu|kata sandi"
+    "|requirepass|pass"
+)
+_SECRET_WORDS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
+_NAME = re.compile(f"{_PASSWORD_WORDS}|{_SECRET_WORDS}")
+_IS_PASSWORD = frozenset(_PASSWORD_WORDS.split("|")) - {"pass"} | {"pw", "passwords"}
+_TAIL = re.compile(r"[A-Za-z0-9_-]{0,40}")
+_IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$-"
+_CLOSE = r"""(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
+_AFTER = re.compile(
+    rf"""
+    {_CLOSE}(?:
+      (?P<typed>[ \t]{{0,30}}:[ \t]{{0,4}}[A-Za-z_][\w.]{{0,40}}(?:\[[^\]\n]{{0,60}}\])?\??(?:[ \t]?\|[ \t]?\w{{1,20}}){{0,3}}[ \t]{{0,4}}=[ \t]{{0,4}}(?=["']))
+      |(?P<pair>(?:,\s{{0,40}}|[ \t]{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})\\{{0,7}}["']?[vV]alue\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
+      |(?P<argument>(?<=["'])[ ]{{0,4}},[ ]{{0,4}}(?=\\{{0,7}}["']))
+      |(?P<tag>>)(?=[^<>\s])
+      |(?P<cell>[ \t]{{0,40}}\|[ \t]{{0,20}})
+      |(?P<says>[ \t]{{1,8}}(?:(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|set\ to|i|que\ es)[ \t]{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
+      |(?P<sign>[ \t]{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}(?P<gap>[ \t]{{0,30}}))
+      |(?P<blank>[ \t]{{1,8}})
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«)""")
+_CLOSED_BY = {"“": "”", "„": "“", "«": "»"}
+# Up to another `name=`, so that of `password=x,user=y` only x is taken.
+_BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
+_LONGEST = 4_096
+
+_QUALIFIERS = frozenset(
+    [
+        "api",
+        "access",
+        "secret",
+        "private",
+        "encryption",
+        "encrypt",
+        "decryption",
+        "signing",
+        "sign",
+        "master",
+        "account",
+        "auth",
+        "storage",
+        "shared",
+        "subscription",
+        "service",
+        "session",
+        "client",
+        "app",
+        "application",
+        "webhook",
+        "jwt",
+        "hmac",
+        "consumer",
+        "license",
+        "licence",
+        "deploy",
+        "deployment",
+        "admin",
+        "root",
+        "ssh",
+        "gpg",
+        "wallet",
+        "data",
+        "cipher",
+        "aes",
+        "rsa",
+        "bearer",
+        "refresh",
+        "id",
+        "bot",
+        "oauth",
+        "oauth2",
+        "security",
+        "personal",
+        "user",
+        "login",
+        "csrf",
+        "xsrf",
+        "registry",
+        "vault",
+        "db",
+        "database",
+        "github",
+        "gitlab",
+        "slack",
+        "discord",
+        "telegram",
+        "openai",
+        "anthropic",
+        "aws",
+        "azure",
+        "gcp",
+        "google",
+        "stripe",
+        "twilio",
+        "sendgrid",
+        "hf",
+        "huggingface",
+        "npm",
+        "pypi",
+        "cohere",
+        "mistral",
+        "together",
+        "datadog",
+        "dd",
+        "newrelic",
+        "sentry",
+        "algolia",
+        "mapbox",
+        "cloudflare",
+        "heroku",
+        "netlify",
+        "vercel",
+        "okta",
+        "auth0",
+        "firebase",
+        "supabase",
+        "linear",
+        "notion",
+        "jira",
+        "confluence",
+        "figma",
+        "airtable",
+        "pinecone",
+        "groq",
+        "replicate",
+        "serper",
+        "tavily",
+        "exa",
+        "brave",
+        "weather",
+        "openweather",
+        "maps",
+        "rapidapi",
+        "x",
+        "publish",
+        "push",
+        "device",
+        "host",
+        "server",
+        "function",
+        "appinsights",
+        "instrumentation",
+        "cosmos",
+        "redis",
+        "dapi",
+        "databricks",
+        "snowflake",
+        "wandb",
+        "neptune",
+        "comet",
+        "langsmith",
+        "langchain",
+        "langfuse",
+        "helicone",
+        "portkey",
+        "elastic",
+        "elasticsearch",
+        "kibana",
+        "grafana",
+        "pagerduty",
+        "opsgenie",
+        "zendesk",
+        "intercom",
+        "hubspot",
+        "mailgun",
+        "mailchimp",
+        "ghost",
+        "cron",
+        "django",
+        "flask",
+        "laravel",
+        "rails",
+        "base",
+        "verification",
+        "magic",
+        "reset",
+        "invite",
+        "activation",
+        "one-time",
+        "csrfmiddleware",
+        "id2",
+        "write",
+        "read",
+        "upload",
+        "ingest",
+        "integration",
+    ]
+)
+_COMPOUNDS = re.compile(
+    r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
+    r"|refreshtoken|idtoken|bearertoken|clientsecret|appsecret|apisecret|apitoken|sessiontoken|bottoken|csrftoken|sharedkey"
+    r"|csrfmiddlewaretoken|subscriptionkey|functionkey|appkey))$"
+)
+_NO_SECRET_BEFORE = frozenset(
+    [
+        "max",
+        "min",
+        "num",
+        "n",
+        "total",
+        "count",
+        "prompt",
+        "completion",
+        "input",
+        "output",
+        "usage",
+        "special",
+        "pad",
+        "eos",
+        "bos",
+        "unk",
+        "mask",
+        "stop",
+        "start",
+        "end",
+        "sep",
+        "cls",
+        "vocab",
+        "next",
+        "prev",
+        "previous",
+        "page",
+        "pagination",
+        "continuation",
+        "sync",
+        "cursor",
+        "public",
+        "pub",
+        "primary",
+        "foreign",
+        "partition",
+        "sort",
+        "cache",
+        "idempotency",
+        "dedupe",
+        "dedup",
+        "lookup",
+        "dict",
+        "json",
+        "group",
+        "bucket",
+        "object",
+        "s3",
+        "row",
+        "hash",
+        "index",
+        "unique",
+        "composite",
+        "natural",
+        "surrogate",
+        "candidate",
+        "join",
+        "avg",
+        "average",
+        "per",
+        "cached",
+        "reasoning",
+        "thinking",
+        "generated",
+        "remaining",
+        "available",
+        "budget",
+        "limit",
+        "new_line",
+        "first",
+        "last",
+        "current_page",
+        "translation",
+        "i18n",
+        "locale",
+        "label",
+        "metric",
+        "feature",
+        "config",
+        "setting",
+        "registry_name",
+        "lexer",
+        "parser",
+        "csrf_field",
+        "no",
+        "without",
+        "wrong",
+        "invalid",
+        "missing",
+        "enter",
+        "your",
+        "verify",
+        "confirm_your",
+        "is",
+        "non",
+        "each",
+        "every",
+        "one",
+    ]
+) - {"n"}
+_DESCRIPTIVE_AFTER = frozenset(
+    [
+        "count",
+        "counts",
+        "limit",
+        "limits",
+        "type",
+        "types",
+        "url",
+        "uri",
+        "link",
+        "path",
+        "file",
+        "files",
+        "filename",
+        "dir",
+        "name",
+        "names",
+        "length",
+        "len",
+        "size",
+        "usage",
+        "used",
+        "id",
+        "ids",
+        "hint",
+        "policy",
+        "policies",
+        "field",
+        "fields",
+        "label",
+        "required",
+        "expired",
+        "expires",
+        "expiry",
+        "expiration",
+        "expire",
+        "exp",
+        "age",
+        "ttl",
+        "at",
+        "date",
+        "rotation",
+        "rotated",
+        "strength",
+        "validator",
+        "validators",
+        "validation",
+        "valid",
+        "invalid",
+        "check",
+        "rule",
+        "rules",
+        "regex",
+        "pattern",
+        "format",
+        "error",
+        "errors",
+        "reset",
+        "manager",
+        "provider",
+        "service",
+        "handler",
+        "store",
+        "storage",
+        "generator",
+        "helper",
+        "util",
+        "utils",
+        "factory",
+        "class",
+        "context",
+        "enabled",
+        "disabled",
+        "min",
+        "max",
+        "index",
+        "version",
+        "algorithm",
+        "alg",
+        "method",
+        "encoder",
+        "decoder",
+        "cost",
+        "price",
+        "rate",
+        "speed",
+        "budget",
+        "s",
+        "ized",
+        "izer",
+        "ization",
+        "prompt",
+        "placeholder",
+        "message",
+        "email",
+        "template",
+        "endpoint",
+        "host",
+        "port",
+        "scope",
+        "scopes",
+        "scheme",
+        "status",
+        "state",
+        "source",
+        "info",
+        "metadata",
+        "details",
+        "map",
+        "list",
+        "array",
+        "set",
+        "get",
+        "less",
+        "only",
+        "protected",
+        "free",
+        "managed",
+        "by",
+        "for",
+        "of",
+        "in",
+        "from",
+        "with",
+        "input",
+        "box",
+        "page",
+        "screen",
+        "view",
+        "form",
+        "hash",
+        "hashed",
+        "digest",
+        "salt",
+        "changed",
+        "change",
+        "update",
+        "updated",
+        "created",
+        "last",
+        "attempts",
+        "attempt",
+        "history",
+        "column",
+        "ref",
+        "reference",
+        "arn",
+        "env",
+        "var",
+        "envvar",
+        "variable",
+        "identifier",
+        "vault",
+        "position",
+        "positions",
+        "pair",
+        "pairs",
+        "press",
+        "down",
+        "up",
+        "word",
+        "words",
+        "board",
+        "code",
+        "space",
+        "frame",
+        "frames",
+        "error",
+        "probability",
+        "logprob",
+        "logprobs",
+        "bytes",
+        "embedding",
+        "embeddings",
+        "window",
+        "budget",
+        "per",
+        "fn",
+        "func",
+        "function",
+        "callback",
+        "cmd",
+        "command",
+    ]
+) - {"vault", "s", "for"}
+_WORDS_OF = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What a name announces: a password or another secret; `strong` if hardly anything else is called so."""
+
+    kind: Kind
+    strong: bool
+    loud: bool  # in capitals, as variables of an environment are
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    start: int
+    end: int
+    text: str
+    quoted: bool
+
+
+def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
+    """Spans of the values of names such as `password`, `api_key`, `client_secret`; names stay readable.
+
+    `wary`: short and plain values of unsure names count too.
+    """
+    lower = text.lower()
+    if len(lower) != len(text):  # the one letter that becomes two
+        lower = text.replace("\u0130", "i").lower()
+    spans: list[Span] = []
+    done = 0
+    for word in _NAME.finditer(lower):
+        if word.start() < done:
+            continue
+        tail = _TAIL.match(text, word.end())
+        end = tail.end() if tail else word.end()
+        before = _before(text, word.start())
+        name = _name_of(before, text[word.start() : word.end()], text[word.end() : end])
+        if name is None:
+            continue
+        after = _AFTER.match(text, end)
+        if after is None:
+            continue
+        value = _value_of(text, after, name, before, wary)
+        done = end
+        if value is not None:
+            spans.append(Span(value.start, value.end, name.kind))
+            done = value.end
+    return spans
+
+
+def _before(text: str, at: int) -> str:
+    """The part of the name right before `at`, and up to two words of the same line before it."""
+    head = text[max(0, at - 60) : at]
+    identifier = head[len(head.rstrip(_IDENTIFIER)) :]
+    if not head.endswith(" " + identifier):
+        return identifier
+    words = head[: len(head) - len(identifier) - 1].rsplit("\n", 1)[-1].rsplit(" ", 2)[-2:]
+    return " ".join([*words, identifier])
+
+
+@lru_cache(maxsize=4_096)
+def _name_of(before: str, keyword: str, tail: str) -> _Name | None:
+    """What the name says; None if it is the name of something else, such as `max_tokens` or `password_hint`."""
+    if (
+        keyword[0].isascii()
+        and before
+        and before[-1].isascii()
+        and before[-1].isalpha()
+        and keyword[0].islower()
+        and not before[-1].isspace()
+    ):
+        glued = re.search(r"[A-Za-z]+$", before)
+        glue = glued.group() if glued else ""
+    else:
+        glue = ""
+    identifier = before.rsplit(" ", 1)[-1]
+    whole = identifier + keyword + tail
+    words = (
+        [word.lower() for word in _WORDS_OF.findall(whole)]
+        if " " not in keyword
+        else [*identifier.lower().split(), keyword.lower()]
+    )
+    if not words:
+        return None
+    at = next((index for index in range(len(words) - 1, -1, -1) if _is_keyword(words[index])), None)
+    if at is None:
+        return None
+    rest = words[at + 1 :]
+    if any(word in _DESCRIPTIVE_AFTER for word in rest):
+        return None
+    earlier = words[:at]
+    spoken = before.rsplit(" ", 2)[:-1] if " " in before else []
+    last = words[at]
+    loud = whole.isupper() or (keyword.isupper() and whole.upper() == whole)
+    if last in _IS_PASSWORD or _ends_as_password(last):
+        return (
+            _Name("password", True, loud, last)
+            if not (earlier and earlier[-1] in {"no", "show", "hide", "forgot", "has"})
+            else None
+        )
+    if last == "pass":
+        return _Name("password", bool(earlier), loud, last) if earlier or not glue else None
+    if earlier and earlier[-1] in _NO_SECRET_BEFORE:
+        return None
+    if last in ("cvv", "cvc", "otp", "cvv2"):
+        return _Name("secret", True, loud, last) if not earlier or len(words) <= 3 else None
+    if last in ("mnemonic", "seed phrase"):
+        return _Name("secret", True, loud, last)
+    if last in ("sid", "sessid", "sessionid", "phpsessid", "jsessionid"):
+        return (
+            _Name("secret", last in ("phpsessid", "jsessionid"), loud, last) if last != "sid" or not earlier else None
+        )
+    if _COMPOUNDS.match(last) or _COMPOUNDS.match("".join(earlier[-2:]) + last):
+        return _Name("secret", True, loud, last)
+    said = spoken[-1].lower().strip("\"'(*_:") if spoken and not earlier else ""
+    if last in ("key", "keys"):
+        if any(word in _QUALIFIERS for word in earlier[-3:]) or "secret" in words:
+            return _Name("secret", True, loud, last)
+        if said in _QUALIFIERS:
+            return _Name("secret", True, loud, last)
+        return _Name("secret", False, loud, "key") if loud and earlier else None
+    if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
+        if said in _NO_SECRET_BEFORE:
+            return None
+        strong = (
+            identifier.startswith("--")
+            or (bool(earlier) and (any(word in _QUALIFIERS for word in earlier) or loud))
+            or said in _QUALIFIERS
+        )
+        return _Name("secret", strong or (last == "secret" and bool(earlier)), loud, last)
+    if last in ("auth", "authorization"):
+        return _Name("secret", False, loud, "auth")
+    return None
+
+
+def _ends_as_password(word: str) -> bool:
+    return word.endswith(("password", "passwd", "passphrase", "passwort", "pwd")) and len(word) <= 20
+
+
+def _is_keyword(word: str) -> bool:
+    return (
+        word in _IS_PASSWORD
+        or word
+        in {
+            "pass",
+            "secret",
+            "secrets",
+            "token",
+            "tokens",
+            "key",
+            "keys",
+            "credential",
+            "credentials",
+            "auth",
+            "authorization",
+        }
+        or word
+        in {
+            "cvv",
+            "cvc",
+            "otp",
+            "mnemonic",
+            "seed phrase",
+            "sid",
+            "sessid",
+            "sessionid",
+            "phpsessid",
+            "jsessionid",
+            "geheimnis",
+        }
+        or _ends_as_password(word)
+        or bool(_COMPOUNDS.match(word))
+    )
+
+
+def _value_of(text: str, after: re.Match[str], name: _Name, before: str, wary: bool) -> _Value | None:
+    """The value that stands after the name, if it is one that has to be hidden."""
+    form = after.lastgroup if after.lastgroup != "gap" else "sign"
+    at = after.end()
+    if form == "blank" and not _is_flag(before, name):
+        return None
+    value = _read_value(text, at, form, after)
+    if value is None:
+        return None
+    value = _without_scheme(value)
+    if len(value.text) < 2 or is_placeholder(value.text):
+        return None
+    accepted = (
+        _is_quoted_secret(value.text, name, form, wary)
+        if value.quoted
+        else _is_bare_secret(text, value, after, name, form, before, wary)
+    )
+    return value if accepted else None
+
+
+def _is_flag(before: str, name: _Name) -> bool:
+    """Whether a blank may stand between name and value: `--password x`, `ENV API_KEY x`."""
+    identifier = before.rsplit(" ", 1)[-1]
+    return identifier.startswith("--") or (
+        name.loud and re.search(r"\b(?:ENV|ARG|setx|env) \S{0,60}$", before) is not None
+    )
+
+
+def _read_value(text: str, at: int, form: str, after: re.Match[str]) -> _Value | None:
+    opened = _OPEN.match(text, at)
+    if opened is None and form == "sign" and text[at : at + 1] == "\n":
+        return None
+    if opened:
+        mark = opened.group(1)
+        start = opened.end()
+        if text[start : start + 2] == mark * 2:  # three quotes
+            return None
+        end = _end_of_quoted(text, start, mark)
+        if end is not None:
+            return _Value(start, end, text[start:end], True)
+        at = start
+    bare = _BARE.match(text, at)
+    if bare is None:
+        return None
+    value = bare.group()
+    if "&" in value and "?" in text[max(0, after.start() - 300) : after.start()]:
+        value = value.split("&", 1)[0]
+    if form == "cell":
+        value = value.split("|", 1)[0]
+    value = value.rstrip(",;")
+    if value[-1:] in ".:" or form in ("says", "cell"):
+        value = value.rstrip(".,;:*_")
+    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
+        while value.endswith(closing) and value.count(closing) > value.count(opening):
+            value = value[:-1].rstrip(",;.")
+    value = value.removesuffix("**")
+    return _Value(at, at + len(value), value, False)
+
+
+def _end_of_quoted(text: str, start: int, mark: str) -> int | None:
+    """Where the closing mark stands, escaped as deeply as the opening one; None if not on this line."""
+    quote = _CLOSED_BY.get(mark, mark[-1] if mark[0] == "\\" and mark != "\\u0022" else mark)
+    depth = len(mark) - 1 if mark[0] == "\\" and mark != "\\u0022" else 0
+    limit = min(len(text), start + _LONGEST)
+    line_end = text.find("\n", start, limit)
+    limit = line_end if line_end >= 0 else limit
+    at = start
+    while (at := text.find(quote, at, limit)) >= 0:
+        head = text[max(start, at - 16) : at]
+        backslashes = len(head) - len(head.rstrip("\\"))
+        if backslashes % (2 * (depth + 1)) == depth:
+            return at - depth
+        at += 1
+    return None
+
+
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Bot|ApiKey|SSWS|Splunk|GenieKey|bearer|basic|token)(?: |%20)+")
+
+
+def _without_scheme(value: _Value) -> _Value:
+    scheme = _SCHEME.match(value.text)
+    if scheme is None:
+        return value
+    return _Value(value.start + scheme.end(), value.end, value.text[scheme.end() :], value.quoted)
+
+
+_PATH_OR_URL = re.compile(r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+.-]{1,20}://)")
+_IDENTIFIERS = re.compile(r"^[A-Za-z_$][A-Za-z_]*(?:[.:-]{1,2}[A-Za-z_][A-Za-z_]*)*$")
+_CODE = re.compile(
+    r"^[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*(?:\(|\[|\.$)|^(?:await|new|function|lambda|return|not|if)$|^[({\[]|=>|==|\$\{|\{\{"
+)
+_ATTRIBUTE = re.compile(r"^[a-z_][\w]*(?:\.[A-Za-z_]\w*)+$")
+_SENTENCE_END = re.compile(
+    r"""[.!,;)\]*_`]{0,4}(?:\s*\n|\s*$|\\n|\s*[<|"'}#]|[,;]|\s+(?:and|but|or|und|et|y|e|—|-|//)\s)"""
+)
+_REAL_TOKEN = re.compile(r"^[A-Za-z0-9_+/=.~:!@#$%^&*-]+$")
+
+
+def _is_quoted_secret(value: str, name: _Name, form: str, wary: bool) -> bool:
+    if any(char in value for char in "\n\t") or _PATH_OR_URL.match(value):
+        return False
+    if form == "argument":
+        return name.strong and " " not in value and len(value) >= 6 and _is_mixed(value)
+    if form == "says" and " " in value:
+        return False
+    if " " in value.strip():
+        return _is_passphrase(value, name)
+    value = value.strip()
+    if "${" in value or "{{" in value or re.search(r"\{\w+\}", value):
+        return False
+    if name.kind == "password":
+        if not name.strong:
+            return len(value) >= 4 and _has_digit_or_sign(value)
+        return len(value) >= 3
+    if name.word in ("cvv", "cvc", "otp", "cvv2"):
+        return value.isdigit() and 3 <= len(value) <= 8
+    if name.word in ("mnemonic", "seed phrase"):
+        return False
+    if wary:
+        return len(value) >= 2 and any(map(str.isdigit, value))
+    if name.strong or name.word == "secret":
+        return _is_token(value, 6) or (len(value) >= 12 and not _IDENTIFIERS.match(value))
+    return _is_token(value, 16) and not _is_uuid(value) and not _is_plain_hex(value)
+
+
+def _is_bare_secret(
+    text: str, value: _Value, after: re.Match[str], name: _Name, form: str, before: str, wary: bool
+) -> bool:
+    word = value.text
+    if form == "argument" or _PATH_OR_URL.match(word) or _CODE.search(word):
+        return False
+    next_char = text[value.end : value.end + 1]
+    tight = form == "sign" and not after.group("gap")
+    environment = name.loud and form in ("sign", "blank")
+    if next_char in "([" and next_char and _IDENTIFIERS.match(word):
+        return False
+    if name.word in ("cvv", "cvc", "otp", "cvv2"):
+        return word.isdigit() and 3 <= len(word) <= 8
+    if name.kind == "password":
+        if word.isdigit():
+            return len(word) >= 4
+        if re.fullmatch(r"[\d.,:%-]+", word) and form != "sign":
+            return False
+        if environment and (tight or form == "blank"):
+            return len(word) >= 2
+        if _ATTRIBUTE.match(word):
+            return False
+        if _has_digit_or_sign(word):
+            return len(word) >= (3 if name.strong else 6) and not (not tight and _is_code_line(text, value, after))
+        if _KEYWORD_WITHIN.search(word) or not word.isalpha() or len(word) < 4 or _is_type_name(word):
+            return False
+        if not name.strong:
+            return False
+        if _in_call(text, after.start()):
+            return False
+        if form in ("tag", "pair", "blank"):
+            return True
+        return bool(_SENTENCE_END.match(text, value.end)) and word.lower() not in _DESCRIBING
+    if name.word in ("mnemonic", "seed phrase"):
+        return False
+    if wary and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.,%$-]+", word):
+        return True
+    if environment and name.strong and (tight or form == "blank"):
+        return len(word) >= (3 if wary else 6) and (wary or not _IDENTIFIERS.match(word) or len(word) >= 16)
+    if _ATTRIBUTE.match(word) and not _is_random_part(word):
+        return False
+    if name.strong or name.word == "secret":
+        return _is_token(word, 8 if not tight else 6)
+    return _is_token(word, 16) and not _is_uuid(word) and not _is_plain_hex(word)
+
+
+_KEYWORD_WITHIN = re.compile(r"passw|passwd|pwd|secret|token|_key|credential", re.IGNORECASE)
+_DESCRIBING = frozenset(
+    [
+        "wrong",
+        "incorrect",
+        "invalid",
+        "expired",
+        "correct",
+        "weak",
+        "strong",
+        "lost",
+        "stolen",
+        "compromised",
+        "gone",
+        "broken",
+        "locked",
+        "blocked",
+        "unknown",
+        "required",
+        "missing",
+        "fine",
+        "right",
+        "okay",
+        "secure",
+        "safe",
+        "different",
+        "short",
+        "long",
+        "simple",
+        "complex",
+        "empty",
+        "same",
+        "valid",
+        "protected",
+        "encrypted",
+        "hashed",
+        "set",
+        "reset",
+        "changed",
+        "updated",
+        "shared",
+        "stored",
+        "there",
+        "here",
+        "below",
+        "above",
+        "this",
+        "that",
+        "what",
+        "needed",
+        "optional",
+        "working",
+        "accepted",
+        "rejected",
+        "denied",
+        "sent",
+        "saved",
+        "disabled",
+        "enabled",
+        "used",
+        "known",
+        "visible",
+        "hidden",
+        "plain",
+        "plaintext",
+        "clear",
+        "temporary",
+        "permanent",
+        "falsch",
+        "richtig",
+        "falso",
+        "incorrecto",
+        "incorrecta",
+        "obligatoire",
+        "incorrect",
+        "errado",
+        "incorreta",
+        "success",
+        "failed",
+        "failure",
+        "error",
+        "sensitive",
+        "confidential",
+        "private",
+        "mandatory",
+        "supported",
+        "unsupported",
+        "provided",
+        "given",
+        "generated",
+        "random",
+        "unique",
+        "case-sensitive",
+        "field",
+        "fields",
+        "protected",
+        "masked",
+        "always",
+        "never",
+        "only",
+        "also",
+        "just",
+        "not",
+        "the",
+        "your",
+    ]
+)
+
+
+def _is_passphrase(value: str, name: _Name) -> bool:
+    words = value.split()
+    if name.word in ("mnemonic", "seed phrase"):
+        return len(words) >= 12 and all(word.isalpha() and word.islower() for word in words)
+    if name.kind != "password" or len(words) > 10 or value != value.strip():
+        return False
+    if any(word.lower().strip(".,!?") in _PROSE for word in words):
+        return False
+    if name.word == "passphrase" or len(words) >= 4:
+        return all(word.isalnum() for word in words) and value.islower()
+    return len(words) <= 3 and _has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
+
+
+_PROSE = frozenset(
+    [
+        "the",
+        "a",
+        "an",
+        "your",
+        "my",
+        "is",
+        "are",
+        "be",
+        "must",
+        "of",
+        "to",
+        "for",
+        "in",
+        "at",
+        "and",
+        "or",
+        "not",
+        "with",
+        "please",
+        "enter",
+        "user",
+        "password",
+        "passwords",
+        "characters",
+        "least",
+        "should",
+        "will",
+        "can",
+        "if",
+        "this",
+        "that",
+        "it",
+        "field",
+        "new",
+        "old",
+        "no",
+        "required",
+        "invalid",
+        "min",
+        "max",
+        "length",
+        "chars",
+        "digits",
+    ]
+)
+
+
+def _is_token(value: str, shortest: int) -> bool:
+    """Whether the value could be machine-made: long enough, of token characters, with digits or of mixed case."""
+    if (
+        len(value) < shortest
+        or not _REAL_TOKEN.match(value)
+        or (value.replace(".", "").replace(",", "").isdigit() and len(value) < 10)
+    ):
+        return False
+    if any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+        return (
+            not re.fullmatch(r"[a-z]+(?:[-_.][a-z]+)*[-_.]?\d{1,2}", value)
+            or len(value) >= 24
+            or bool(re.search(r"[A-Z]", value))
+        )
+    if value.isdigit():
+        return len(value) >= 10
+    if _IDENTIFIERS.match(value):
+        return (
+            value.isalpha()
+            and len(value) >= 20
+            and not value.islower()
+            and not value.isupper()
+            and _changes_case(value) >= 5
+        )
+    return len(value) >= 8
+
+
+def _changes_case(value: str) -> int:
+    return sum(left.isupper() != right.isupper() for left, right in zip(value, value[1:], strict=False))
+
+
+def _is_mixed(value: str) -> bool:
+    kinds = (
+        any(map(str.isdigit, value)),
+        any(map(str.isupper, value)),
+        any(map(str.islower, value)),
+        not value.isalnum(),
+    )
+    return sum(kinds) >= 3 or (sum(kinds) >= 2 and kinds[0] and len(value) >= 12)
+
+
+def _is_random_part(value: str) -> bool:
+    return any(len(part) >= 16 and _is_token(part, 16) for part in value.split("."))
+
+
+def _has_digit_or_sign(value: str) -> bool:
+    return any(map(str.isdigit, value)) or any(not char.isalnum() and char not in "_-.'" for char in value)
+
+
+def _is_uuid(value: str) -> bool:
+    return re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value) is not None
+
+
+def _is_plain_hex(value: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{32}", value) is not None and False
+
+
+def _is_type_name(word: str) -> bool:
+    return (
+        re.fullmatch(r"(?:[A-Z][a-z]+){2,}|String|Str|Text|Bytes|Number|Boolean|Any|Field|Column|Char", word)
+        is not None
+    )
+
+
+def _is_code_line(text: str, value: _Value, after: re.Match[str]) -> bool:
+    """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
+    return (
+        _IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None
+        and text[value.end : value.end + 1] in ("(", "[", ".")
+        and text[value.end : value.end + 2] != ". "
+    )
+
+
+def _in_call(text: str, at: int) -> bool:
+    line_start = max(text.rfind("\n", max(0, at - 200), at), at - 200, 0)
+    before = text[line_start:at]
+    return before.count("(") > before.count(")")
