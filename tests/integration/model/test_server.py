@@ -109,6 +109,7 @@ def test_a_scripted_status_carries_its_headers_and_body(server: ModelServer) -> 
         ("POST", "/_faults", [7], 400, "faults[0]: 7; allowed is an object"),
         ("POST", "/_faults", [{"status": 500, "x": 1}], 400, "faults[0]: unknown field 'x'; allowed are body, headers"),
         ("POST", "/_faults", [{"status": 500, "sent": "seed"}], 400, "faults[0].sent: 'seed'; allowed is an object"),
+        ("POST", "/_faults", [{"status": 500, "share": 2}], 400, "faults[0].share: 2; allowed is a number from 0 to 1"),
         ("POST", "/_faults", [{"times": 1}], 400, "faults[0]: needs either status or kind"),
         ("POST", "/_faults", [{"kind": "boredom"}], 400, "faults[0].kind: 'boredom'; allowed is one of nothing,"),
         ("POST", "/_faults", [{"status": True}], 400, "faults[0].status: True; allowed is 200 to 599"),
