@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import bundles, clickhouse, corpus, orchestration
+from bench import bundles, clickhouse, corpus, orchestration, redaction
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Benchmark:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration"])
+    parser.add_argument("name", choices=["all", "bundles", "clickhouse", "corpus", "orchestration", "redaction"])
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
     parser.add_argument(
         "--events", type=Path, default=Path("samples"), help="corpus: folder of *.jsonl[.gz] event files"
@@ -34,6 +34,7 @@ def main() -> None:
         "clickhouse": Benchmark(clickhouse.run, clickhouse.report, clickhouse.passes),
         "corpus": Benchmark(lambda: corpus.run(arguments.events), corpus.report, corpus.passes),
         "orchestration": Benchmark(orchestration.run, orchestration.report, orchestration.passes),
+        "redaction": Benchmark(redaction.run, redaction.report, redaction.passes),
     }
     names = sorted(benchmarks) if arguments.name == "all" else [arguments.name]
     results: dict[str, dict[str, Any]] = {}
