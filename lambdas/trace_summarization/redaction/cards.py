@@ -14,6 +14,8 @@ _NAMED_OTHERWISE = re.compile(
     r"[ _-]{0,2}(?:id|ids|no|nr|num|number|#|ref)?[\"'\\]{0,4}\]?(?:[ ]{0,2}(?:[:=#]|is|was)){0,2}[ #\"'\\]{0,5}$",
     re.IGNORECASE,
 )
+_NUMBER_BEFORE = re.compile(r"\d(?:[ ,]{1,2}|(?:\s|\\n){1,3}[A-Za-z] )$")
+_NUMBER_AFTER = re.compile(r"[ ,]{1,2}\d{4,}(?![/-])|[ ,]{1,2}\d{1,3}(?: \d|\.\d)")
 _ID_NAME = re.compile(r"(?:_id|Id|ID|\bid)[\"'\\]{0,4}[ ]{0,2}[:=][ \"'\\]{0,5}$")
 
 
@@ -36,8 +38,15 @@ def find_cards(text: str) -> list[Span]:
             tuple(map(len, groups)) not in _GROUPINGS or len(set(re.findall(r"[ \u00a0.\-\u2013]", found.group()))) != 1
         ):
             continue
+        elif _is_in_table(text, start, end):
+            continue
         spans.append(Span(start, end, "card"))
     return spans
+
+
+def _is_in_table(text: str, start: int, end: int) -> bool:
+    """Whether other numbers stand on both sides or in the same form around it, as in the path of a drawing."""
+    return bool(_NUMBER_BEFORE.search(text, max(0, start - 12), start) or _NUMBER_AFTER.match(text, end))
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

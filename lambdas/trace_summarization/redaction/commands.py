@@ -14,10 +14,11 @@ _FORMS = tuple(
     for literal, pattern in (
         (
             "curl ",
-            rf"curl [^\n|]{{0,400}}?(?<=\s)(?:-u|--user|--proxy-user|-U)[ =]?{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}",
+            rf"curl [^\n|]{{0,400}}?(?<=\s)(?:-[a-zA-Z]{{0,6}}u|--user|--proxy-user|-U)[ =]?{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}",
         ),
         ("wget ", rf"wget [^\n|]{{0,400}}?--(?:http-|ftp-)?password[ =]{_QUOTE}{_VALUE}"),
         ("http ", rf"http (?:[^\n|]{{0,200}}?\s)?(?:-a|--auth)[ =]{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}"),
+        ("wandb login ", rf"wandb login (?:--relogin )?{_QUOTE}([0-9a-f]{{40}})"),
         ("sshpass ", rf"sshpass (?:-\w+ )?-p ?{_QUOTE}{_VALUE}"),
         (
             "mysql",

@@ -5,8 +5,11 @@ import re
 from trace_summarization.redaction.spans import Span
 
 _LOCAL_PUNCTUATION = ".!#$%&*+/=?^_{|}~-'"
-_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![\w@-])")
+_DOMAIN = re.compile(
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(xn--[a-z0-9-]{2,59}|[A-Za-z]{2,24}(?![A-Za-z0-9_@-])|[^\W\d_a-zA-Z]{2,24}(?![\w@-]))"
+)
 _LONGEST_LOCAL = 64
+_WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _TRIMMED_BEFORE = "!#$%&*/=?^{|}~'-."  # can begin an address, but in text they are what stands before one
 _FILE_ENDINGS = frozenset(
     (
@@ -64,9 +67,12 @@ def _start_of_local(text: str, earliest: int, at: int) -> int:
     elif start >= 1 and text[start - 1] == "\\" and re.match(r"u[0-9a-fA-F]{4}", local):
         start += 5
     local = text[start:at]
-    for mark in ("=", "?", "&", "/", "|", "{", "}"):
+    for mark in "=?&/|{}" if text[start - 1 : start] != "<" else "":
         start += local.rfind(mark) + 1
         local = text[start:at]
+    words = _WITHOUT_SPACES.split(local)
+    if words[-1]:  # Chinese or Japanese text right before an address in Latin letters
+        start += len(local) - len(words[-1])
     if re.match(r"%[23][0-9A-Fa-f]", local):
         start += 3
     local = text[start:at]

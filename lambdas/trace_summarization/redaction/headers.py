@@ -6,7 +6,7 @@ from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.spans import Span
 
 _SCHEME = re.compile(
-    r"([Bb]earer|BEARER|[Bb]asic|BASIC|Token|SSWS|Bot|ApiKey|Api-Key|GenieKey|Splunk|Key)(?: |%20|\+)+(?=[\w+/=~.-]{8})"
+    r"([Bb]earer|BEARER|[Bb]asic|BASIC|[Tt]oken|SSWS|Bot|ApiKey|Api-Key|GenieKey|Splunk|Key)(?: |%20|\+)+(?=[\w+/=~.-]{8})"
 )
 _CREDENTIAL = re.compile(r"[\w.~+/:-]{8,4000}={0,2}")
 _BASIC = re.compile(r"[A-Za-z0-9+/]{8,400}={0,2}(?![\w.-])")

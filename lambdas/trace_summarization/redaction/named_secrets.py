@@ -2,33 +2,47 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from trace_summarization.redaction.placeholders import is_placeholder
-from trace_summarization.redaction.spans import Kind, Span
+from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
+from trace_summarization.redaction.spans import Span
 
-_PASSWORD_WORDS = (
-    "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
-    "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo|mot de passe|mật khẩu|kata sandi"
-    "|requirepass|pass"
-)
-_SECRET_WORDS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
-_NAME = re.compile(f"{_PASSWORD_WORDS}|{_SECRET_WORDS}")
-_IS_PASSWORD = frozenset(_PASSWORD_WORDS.split("|")) - {"pass"} | {"pw", "passwords"}
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _TAIL = re.compile(r"[A-Za-z0-9_-]{0,40}")
 _IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$-"
-_CLOSE = r"""(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
+_DESCRIBING = _words(
+    """
+    above accepted also always below blocked broken case-sensitive changed clear complex compromised confidential
+    correct denied different disabled empty enabled encrypted errado error expired failed failure falsch falso field
+    fields fine generated given gone hashed here hidden incorrect incorrecta incorrecto incorreta invalid just known
+    locked long lost mandatory masked missing needed never not obligatoire okay only optional permanent plain
+    plaintext private protected provided random rejected required reset richtig right safe same saved secure
+    sensitive sent set shared short simple stolen stored strong success supported temporary that the there this
+    unique unknown unsupported updated used valid visible weak what working wrong your
+    """
+)
+_PROSE = _words(
+    """
+    a an and are at be can characters chars digits enter field for if in invalid is it least length max min must my
+    new no not of old or password passwords please required should that the this to user will with your
+    """
+)
+_CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _AFTER = re.compile(
     rf"""
     {_CLOSE}(?:
       (?P<typed>[ \t]{{0,30}}:[ \t]{{0,4}}[A-Za-z_][\w.]{{0,40}}(?:\[[^\]\n]{{0,60}}\])?\??(?:[ \t]?\|[ \t]?\w{{1,20}}){{0,3}}[ \t]{{0,4}}=[ \t]{{0,4}}(?=["']))
-      |(?P<pair>(?:,\s{{0,40}}|[ \t]{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})\\{{0,7}}["']?[vV]alue\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
-      |(?P<argument>(?<=["'])[ ]{{0,4}},[ ]{{0,4}}(?=\\{{0,7}}["']))
+      |(?P<pair>(?:,\s{{0,40}}|[ \t]{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})\\{{0,7}}["']?(?:value|text|content)\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
+      |(?P<argument>(?<=["'])[ ]{{0,4}},?[ ]{{0,4}}(?=\\{{0,7}}["']))
       |(?P<tag>>)(?=[^<>\s])
       |(?P<cell>[ \t]{{0,40}}\|[ \t]{{0,20}})
       |(?P<says>[ \t]{{1,8}}(?:(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|set\ to|i|que\ es)[ \t]{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
       |(?P<sign>[ \t]{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}(?P<gap>[ \t]{{0,30}}))
-      |(?P<blank>[ \t]{{1,8}})
+      |(?P<blank>[ \t]{{1,8}}(?:[-–—][ \t]{{1,4}})?)
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -36,474 +50,8 @@ _OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u00
 _CLOSED_BY = {"“": "”", "„": "“", "«": "»"}
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
+_LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
-
-_QUALIFIERS = frozenset(
-    [
-        "api",
-        "access",
-        "secret",
-        "private",
-        "encryption",
-        "encrypt",
-        "decryption",
-        "signing",
-        "sign",
-        "master",
-        "account",
-        "auth",
-        "storage",
-        "shared",
-        "subscription",
-        "service",
-        "session",
-        "client",
-        "app",
-        "application",
-        "webhook",
-        "jwt",
-        "hmac",
-        "consumer",
-        "license",
-        "licence",
-        "deploy",
-        "deployment",
-        "admin",
-        "root",
-        "ssh",
-        "gpg",
-        "wallet",
-        "data",
-        "cipher",
-        "aes",
-        "rsa",
-        "bearer",
-        "refresh",
-        "id",
-        "bot",
-        "oauth",
-        "oauth2",
-        "security",
-        "personal",
-        "user",
-        "login",
-        "csrf",
-        "xsrf",
-        "registry",
-        "vault",
-        "db",
-        "database",
-        "github",
-        "gitlab",
-        "slack",
-        "discord",
-        "telegram",
-        "openai",
-        "anthropic",
-        "aws",
-        "azure",
-        "gcp",
-        "google",
-        "stripe",
-        "twilio",
-        "sendgrid",
-        "hf",
-        "huggingface",
-        "npm",
-        "pypi",
-        "cohere",
-        "mistral",
-        "together",
-        "datadog",
-        "dd",
-        "newrelic",
-        "sentry",
-        "algolia",
-        "mapbox",
-        "cloudflare",
-        "heroku",
-        "netlify",
-        "vercel",
-        "okta",
-        "auth0",
-        "firebase",
-        "supabase",
-        "linear",
-        "notion",
-        "jira",
-        "confluence",
-        "figma",
-        "airtable",
-        "pinecone",
-        "groq",
-        "replicate",
-        "serper",
-        "tavily",
-        "exa",
-        "brave",
-        "weather",
-        "openweather",
-        "maps",
-        "rapidapi",
-        "x",
-        "publish",
-        "push",
-        "device",
-        "host",
-        "server",
-        "function",
-        "appinsights",
-        "instrumentation",
-        "cosmos",
-        "redis",
-        "dapi",
-        "databricks",
-        "snowflake",
-        "wandb",
-        "neptune",
-        "comet",
-        "langsmith",
-        "langchain",
-        "langfuse",
-        "helicone",
-        "portkey",
-        "elastic",
-        "elasticsearch",
-        "kibana",
-        "grafana",
-        "pagerduty",
-        "opsgenie",
-        "zendesk",
-        "intercom",
-        "hubspot",
-        "mailgun",
-        "mailchimp",
-        "ghost",
-        "cron",
-        "django",
-        "flask",
-        "laravel",
-        "rails",
-        "base",
-        "verification",
-        "magic",
-        "reset",
-        "invite",
-        "activation",
-        "one-time",
-        "csrfmiddleware",
-        "id2",
-        "write",
-        "read",
-        "upload",
-        "ingest",
-        "integration",
-    ]
-)
-_COMPOUNDS = re.compile(
-    r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
-    r"|refreshtoken|idtoken|bearertoken|clientsecret|appsecret|apisecret|apitoken|sessiontoken|bottoken|csrftoken|sharedkey"
-    r"|csrfmiddlewaretoken|subscriptionkey|functionkey|appkey))$"
-)
-_NO_SECRET_BEFORE = frozenset(
-    [
-        "max",
-        "min",
-        "num",
-        "n",
-        "total",
-        "count",
-        "prompt",
-        "completion",
-        "input",
-        "output",
-        "usage",
-        "special",
-        "pad",
-        "eos",
-        "bos",
-        "unk",
-        "mask",
-        "stop",
-        "start",
-        "end",
-        "sep",
-        "cls",
-        "vocab",
-        "next",
-        "prev",
-        "previous",
-        "page",
-        "pagination",
-        "continuation",
-        "sync",
-        "cursor",
-        "public",
-        "pub",
-        "primary",
-        "foreign",
-        "partition",
-        "sort",
-        "cache",
-        "idempotency",
-        "dedupe",
-        "dedup",
-        "lookup",
-        "dict",
-        "json",
-        "group",
-        "bucket",
-        "object",
-        "s3",
-        "row",
-        "hash",
-        "index",
-        "unique",
-        "composite",
-        "natural",
-        "surrogate",
-        "candidate",
-        "join",
-        "avg",
-        "average",
-        "per",
-        "cached",
-        "reasoning",
-        "thinking",
-        "generated",
-        "remaining",
-        "available",
-        "budget",
-        "limit",
-        "new_line",
-        "first",
-        "last",
-        "current_page",
-        "translation",
-        "i18n",
-        "locale",
-        "label",
-        "metric",
-        "feature",
-        "config",
-        "setting",
-        "registry_name",
-        "lexer",
-        "parser",
-        "csrf_field",
-        "no",
-        "without",
-        "wrong",
-        "invalid",
-        "missing",
-        "enter",
-        "your",
-        "verify",
-        "confirm_your",
-        "is",
-        "non",
-        "each",
-        "every",
-        "one",
-    ]
-) - {"n"}
-_DESCRIPTIVE_AFTER = frozenset(
-    [
-        "count",
-        "counts",
-        "limit",
-        "limits",
-        "type",
-        "types",
-        "url",
-        "uri",
-        "link",
-        "path",
-        "file",
-        "files",
-        "filename",
-        "dir",
-        "name",
-        "names",
-        "length",
-        "len",
-        "size",
-        "usage",
-        "used",
-        "id",
-        "ids",
-        "hint",
-        "policy",
-        "policies",
-        "field",
-        "fields",
-        "label",
-        "required",
-        "expired",
-        "expires",
-        "expiry",
-        "expiration",
-        "expire",
-        "exp",
-        "age",
-        "ttl",
-        "at",
-        "date",
-        "rotation",
-        "rotated",
-        "strength",
-        "validator",
-        "validators",
-        "validation",
-        "valid",
-        "invalid",
-        "check",
-        "rule",
-        "rules",
-        "regex",
-        "pattern",
-        "format",
-        "error",
-        "errors",
-        "reset",
-        "manager",
-        "provider",
-        "service",
-        "handler",
-        "store",
-        "storage",
-        "generator",
-        "helper",
-        "util",
-        "utils",
-        "factory",
-        "class",
-        "context",
-        "enabled",
-        "disabled",
-        "min",
-        "max",
-        "index",
-        "version",
-        "algorithm",
-        "alg",
-        "method",
-        "encoder",
-        "decoder",
-        "cost",
-        "price",
-        "rate",
-        "speed",
-        "budget",
-        "s",
-        "ized",
-        "izer",
-        "ization",
-        "prompt",
-        "placeholder",
-        "message",
-        "email",
-        "template",
-        "endpoint",
-        "host",
-        "port",
-        "scope",
-        "scopes",
-        "scheme",
-        "status",
-        "state",
-        "source",
-        "info",
-        "metadata",
-        "details",
-        "map",
-        "list",
-        "array",
-        "set",
-        "get",
-        "less",
-        "only",
-        "protected",
-        "free",
-        "managed",
-        "by",
-        "for",
-        "of",
-        "in",
-        "from",
-        "with",
-        "input",
-        "box",
-        "page",
-        "screen",
-        "view",
-        "form",
-        "hash",
-        "hashed",
-        "digest",
-        "salt",
-        "changed",
-        "change",
-        "update",
-        "updated",
-        "created",
-        "last",
-        "attempts",
-        "attempt",
-        "history",
-        "column",
-        "ref",
-        "reference",
-        "arn",
-        "env",
-        "var",
-        "envvar",
-        "variable",
-        "identifier",
-        "vault",
-        "position",
-        "positions",
-        "pair",
-        "pairs",
-        "press",
-        "down",
-        "up",
-        "word",
-        "words",
-        "board",
-        "code",
-        "space",
-        "frame",
-        "frames",
-        "error",
-        "probability",
-        "logprob",
-        "logprobs",
-        "bytes",
-        "embedding",
-        "embeddings",
-        "window",
-        "budget",
-        "per",
-        "fn",
-        "func",
-        "function",
-        "callback",
-        "cmd",
-        "command",
-    ]
-) - {"vault", "s", "for"}
-_WORDS_OF = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
-
-
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What a name announces: a password or another secret; `strong` if hardly anything else is called so."""
-
-    kind: Kind
-    strong: bool
-    loud: bool  # in capitals, as variables of an environment are
-    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,13 +72,13 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         lower = text.replace("\u0130", "i").lower()
     spans: list[Span] = []
     done = 0
-    for word in _NAME.finditer(lower):
+    for word in SECRET_WORD.finditer(lower):
         if word.start() < done:
             continue
         tail = _TAIL.match(text, word.end())
         end = tail.end() if tail else word.end()
         before = _before(text, word.start())
-        name = _name_of(before, text[word.start() : word.end()], text[word.end() : end])
+        name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
         if name is None:
             continue
         after = _AFTER.match(text, end)
@@ -554,133 +102,20 @@ def _before(text: str, at: int) -> str:
     return " ".join([*words, identifier])
 
 
-@lru_cache(maxsize=4_096)
-def _name_of(before: str, keyword: str, tail: str) -> _Name | None:
-    """What the name says; None if it is the name of something else, such as `max_tokens` or `password_hint`."""
-    if (
-        keyword[0].isascii()
-        and before
-        and before[-1].isascii()
-        and before[-1].isalpha()
-        and keyword[0].islower()
-        and not before[-1].isspace()
-    ):
-        glued = re.search(r"[A-Za-z]+$", before)
-        glue = glued.group() if glued else ""
-    else:
-        glue = ""
-    identifier = before.rsplit(" ", 1)[-1]
-    whole = identifier + keyword + tail
-    words = (
-        [word.lower() for word in _WORDS_OF.findall(whole)]
-        if " " not in keyword
-        else [*identifier.lower().split(), keyword.lower()]
-    )
-    if not words:
-        return None
-    at = next((index for index in range(len(words) - 1, -1, -1) if _is_keyword(words[index])), None)
-    if at is None:
-        return None
-    rest = words[at + 1 :]
-    if any(word in _DESCRIPTIVE_AFTER for word in rest):
-        return None
-    earlier = words[:at]
-    spoken = before.rsplit(" ", 2)[:-1] if " " in before else []
-    last = words[at]
-    loud = whole.isupper() or (keyword.isupper() and whole.upper() == whole)
-    if last in _IS_PASSWORD or _ends_as_password(last):
-        return (
-            _Name("password", True, loud, last)
-            if not (earlier and earlier[-1] in {"no", "show", "hide", "forgot", "has"})
-            else None
-        )
-    if last == "pass":
-        return _Name("password", bool(earlier), loud, last) if earlier or not glue else None
-    if earlier and earlier[-1] in _NO_SECRET_BEFORE:
-        return None
-    if last in ("cvv", "cvc", "otp", "cvv2"):
-        return _Name("secret", True, loud, last) if not earlier or len(words) <= 3 else None
-    if last in ("mnemonic", "seed phrase"):
-        return _Name("secret", True, loud, last)
-    if last in ("sid", "sessid", "sessionid", "phpsessid", "jsessionid"):
-        return (
-            _Name("secret", last in ("phpsessid", "jsessionid"), loud, last) if last != "sid" or not earlier else None
-        )
-    if _COMPOUNDS.match(last) or _COMPOUNDS.match("".join(earlier[-2:]) + last):
-        return _Name("secret", True, loud, last)
-    said = spoken[-1].lower().strip("\"'(*_:") if spoken and not earlier else ""
-    if last in ("key", "keys"):
-        if any(word in _QUALIFIERS for word in earlier[-3:]) or "secret" in words:
-            return _Name("secret", True, loud, last)
-        if said in _QUALIFIERS:
-            return _Name("secret", True, loud, last)
-        return _Name("secret", False, loud, "key") if loud and earlier else None
-    if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
-        if said in _NO_SECRET_BEFORE:
-            return None
-        strong = (
-            identifier.startswith("--")
-            or (bool(earlier) and (any(word in _QUALIFIERS for word in earlier) or loud))
-            or said in _QUALIFIERS
-        )
-        return _Name("secret", strong or (last == "secret" and bool(earlier)), loud, last)
-    if last in ("auth", "authorization"):
-        return _Name("secret", False, loud, "auth")
-    return None
-
-
-def _ends_as_password(word: str) -> bool:
-    return word.endswith(("password", "passwd", "passphrase", "passwort", "pwd")) and len(word) <= 20
-
-
-def _is_keyword(word: str) -> bool:
-    return (
-        word in _IS_PASSWORD
-        or word
-        in {
-            "pass",
-            "secret",
-            "secrets",
-            "token",
-            "tokens",
-            "key",
-            "keys",
-            "credential",
-            "credentials",
-            "auth",
-            "authorization",
-        }
-        or word
-        in {
-            "cvv",
-            "cvc",
-            "otp",
-            "mnemonic",
-            "seed phrase",
-            "sid",
-            "sessid",
-            "sessionid",
-            "phpsessid",
-            "jsessionid",
-            "geheimnis",
-        }
-        or _ends_as_password(word)
-        or bool(_COMPOUNDS.match(word))
-    )
-
-
-def _value_of(text: str, after: re.Match[str], name: _Name, before: str, wary: bool) -> _Value | None:
+def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> _Value | None:
     """The value that stands after the name, if it is one that has to be hidden."""
     form = after.lastgroup if after.lastgroup != "gap" else "sign"
     at = after.end()
-    if form == "blank" and not _is_flag(before, name):
+    if form == "says" and name.word == "pass":  # `pass to` is a verb
         return None
     value = _read_value(text, at, form, after)
-    if value is None:
+    if value is None or (form == "tag" and text[value.end : value.end + 2] not in ("</", "<\\")):
         return None
     value = _without_scheme(value)
     if len(value.text) < 2 or is_placeholder(value.text):
         return None
+    if form == "blank" and not _is_flag(before, name):
+        return value if not value.quoted and _is_surely_random(value.text, name) else None
     accepted = (
         _is_quoted_secret(value.text, name, form, wary)
         if value.quoted
@@ -689,7 +124,14 @@ def _value_of(text: str, after: re.Match[str], name: _Name, before: str, wary: b
     return value if accepted else None
 
 
-def _is_flag(before: str, name: _Name) -> bool:
+def _is_surely_random(value: str, name: Name) -> bool:
+    """Whether the value shows by itself what it is, so that nothing between it and the name has to say so."""
+    if name.kind == "password":
+        return value.isalnum() and len(value) >= 8 and _is_mixed(value)
+    return name.word != "key" and len(value) >= 20 and value.isalnum() and _is_mixed(value)
+
+
+def _is_flag(before: str, name: Name) -> bool:
     """Whether a blank may stand between name and value: `--password x`, `ENV API_KEY x`."""
     identifier = before.rsplit(" ", 1)[-1]
     return identifier.startswith("--") or (
@@ -714,6 +156,9 @@ def _read_value(text: str, at: int, form: str, after: re.Match[str]) -> _Value |
     if bare is None:
         return None
     value = bare.group()
+    latin = _LATIN.match(value)
+    if latin:  # text of a script without spaces may follow at once
+        value = latin.group()
     if "&" in value and "?" in text[max(0, after.start() - 300) : after.start()]:
         value = value.split("&", 1)[0]
     if form == "cell":
@@ -767,7 +212,7 @@ _SENTENCE_END = re.compile(
 _REAL_TOKEN = re.compile(r"^[A-Za-z0-9_+/=.~:!@#$%^&*-]+$")
 
 
-def _is_quoted_secret(value: str, name: _Name, form: str, wary: bool) -> bool:
+def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
     if any(char in value for char in "\n\t") or _PATH_OR_URL.match(value):
         return False
     if form == "argument":
@@ -795,7 +240,7 @@ def _is_quoted_secret(value: str, name: _Name, form: str, wary: bool) -> bool:
 
 
 def _is_bare_secret(
-    text: str, value: _Value, after: re.Match[str], name: _Name, form: str, before: str, wary: bool
+    text: str, value: _Value, after: re.Match[str], name: Name, form: str, before: str, wary: bool
 ) -> bool:
     word = value.text
     if form == "argument" or _PATH_OR_URL.match(word) or _CODE.search(word):
@@ -824,7 +269,7 @@ def _is_bare_secret(
             return False
         if _in_call(text, after.start()):
             return False
-        if form in ("tag", "pair", "blank"):
+        if form in ("tag", "blank"):
             return True
         return bool(_SENTENCE_END.match(text, value.end)) and word.lower() not in _DESCRIBING
     if name.word in ("mnemonic", "seed phrase"):
@@ -841,115 +286,9 @@ def _is_bare_secret(
 
 
 _KEYWORD_WITHIN = re.compile(r"passw|passwd|pwd|secret|token|_key|credential", re.IGNORECASE)
-_DESCRIBING = frozenset(
-    [
-        "wrong",
-        "incorrect",
-        "invalid",
-        "expired",
-        "correct",
-        "weak",
-        "strong",
-        "lost",
-        "stolen",
-        "compromised",
-        "gone",
-        "broken",
-        "locked",
-        "blocked",
-        "unknown",
-        "required",
-        "missing",
-        "fine",
-        "right",
-        "okay",
-        "secure",
-        "safe",
-        "different",
-        "short",
-        "long",
-        "simple",
-        "complex",
-        "empty",
-        "same",
-        "valid",
-        "protected",
-        "encrypted",
-        "hashed",
-        "set",
-        "reset",
-        "changed",
-        "updated",
-        "shared",
-        "stored",
-        "there",
-        "here",
-        "below",
-        "above",
-        "this",
-        "that",
-        "what",
-        "needed",
-        "optional",
-        "working",
-        "accepted",
-        "rejected",
-        "denied",
-        "sent",
-        "saved",
-        "disabled",
-        "enabled",
-        "used",
-        "known",
-        "visible",
-        "hidden",
-        "plain",
-        "plaintext",
-        "clear",
-        "temporary",
-        "permanent",
-        "falsch",
-        "richtig",
-        "falso",
-        "incorrecto",
-        "incorrecta",
-        "obligatoire",
-        "incorrect",
-        "errado",
-        "incorreta",
-        "success",
-        "failed",
-        "failure",
-        "error",
-        "sensitive",
-        "confidential",
-        "private",
-        "mandatory",
-        "supported",
-        "unsupported",
-        "provided",
-        "given",
-        "generated",
-        "random",
-        "unique",
-        "case-sensitive",
-        "field",
-        "fields",
-        "protected",
-        "masked",
-        "always",
-        "never",
-        "only",
-        "also",
-        "just",
-        "not",
-        "the",
-        "your",
-    ]
-)
 
 
-def _is_passphrase(value: str, name: _Name) -> bool:
+def _is_passphrase(value: str, name: Name) -> bool:
     words = value.split()
     if name.word in ("mnemonic", "seed phrase"):
         return len(words) >= 12 and all(word.isalpha() and word.islower() for word in words)
@@ -960,55 +299,6 @@ def _is_passphrase(value: str, name: _Name) -> bool:
     if name.word == "passphrase" or len(words) >= 4:
         return all(word.isalnum() for word in words) and value.islower()
     return len(words) <= 3 and _has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
-
-
-_PROSE = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "your",
-        "my",
-        "is",
-        "are",
-        "be",
-        "must",
-        "of",
-        "to",
-        "for",
-        "in",
-        "at",
-        "and",
-        "or",
-        "not",
-        "with",
-        "please",
-        "enter",
-        "user",
-        "password",
-        "passwords",
-        "characters",
-        "least",
-        "should",
-        "will",
-        "can",
-        "if",
-        "this",
-        "that",
-        "it",
-        "field",
-        "new",
-        "old",
-        "no",
-        "required",
-        "invalid",
-        "min",
-        "max",
-        "length",
-        "chars",
-        "digits",
-    ]
-)
 
 
 def _is_token(value: str, shortest: int) -> bool:

@@ -14,7 +14,7 @@ _ZEROS = re.compile(rf"00[1-9]\d{{0,2}}(?:{_SEPARATOR}?\(?\d{{1,5}}\)?){{2,6}}")
 _NATIONAL = re.compile(
     rf"\(\d{{2,5}}\){_SEPARATOR}?\d{{2,5}}(?:{_SEPARATOR}\d{{2,5}}){{0,3}}"
     rf"|1[-. ]\(?\d{{3}}\)?[-. ]\d{{3}}[-. ]\d{{4}}"
-    rf"|[2-9]\d{{2}}([-. ])[2-9]\d{{2}}\1\d{{4}}"
+    rf"|(?:001[-.])?\d{{3}}([-.])\d{{3}}\1\d{{4}}|[2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}"
     rf"|0\d{{1,5}}(?:{_SEPARATOR}\d{{2,8}}){{1,5}}"
     rf"|[6-9]\d{{4}}[ -]\d{{5}}"
     rf"|1[3-9]\d([ -])\d{{4}}\2\d{{4}}"
@@ -23,123 +23,42 @@ _NATIONAL = re.compile(
 )
 _RUN = re.compile(r"(?:\+|＋|\()?\(?\d[\d ().\-/\u00a0\u2010-\u2013]{5,}\d")
 _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
-_ANNOUNCING = [
-    "phone",
-    "tel",
-    "mobil",
-    "móvil",
-    "cell",
-    "celular",
-    "call",
-    "fax",
-    "whatsapp",
-    "sms",
-    "contact",
-    "handy",
-    "nummer",
-    "number",
-    "text",
-    "dial",
-    "ring",
-    "reach",
-    "portable",
-    "téléphone",
-    "numéro",
-    "numero",
-    "teléfono",
-    "telefon",
-    "телефон",
-    "тел",
-    "номер",
-    "звон",
-    "电话",
-    "手机",
-    "電話",
-    "携帯",
-    "号码",
-    "番号",
-    "전화",
-    "번호",
-    "फोन",
-    "हाथ",
-    "هاتف",
-    "रक",
-]
+_ANNOUNCING = (
+    "phone,tel,mobil,móvil,cell,celular,call,fax,whatsapp,sms,contact,handy,text me,text us,text him,text her,dial,ring,reach,portable,téléphone,teléfono,телефон,тел.,звон"
+    ",电话,手机,電話,携帯,전화,फोन,هاتف,my number,his number,her number,your number,meine nummer,mi número,meu número,мой номер"
+).split(",")
 _ANNOUNCED = re.compile(
     r"[^\W\d_]{0,10}(?:[ _-]?(?:number|phone|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a|au|al|unter|code|back|:)\b\.?){0,4}"
     r"[\"'\\*]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\]{0,6}(\(?[+＋]?\(?\d[\d ().\-/]{5,20}\d)",
     re.IGNORECASE,
 )
-_REGIONS = (
-    "US",
-    "GB",
-    "DE",
-    "FR",
-    "IN",
-    "BR",
-    "JP",
-    "CN",
-    "AU",
-    "ES",
-    "IT",
-    "MX",
-    "NL",
-    "CH",
-    "AT",
-    "SE",
-    "PL",
-    "KR",
-    "RU",
-    "ZA",
-    "TR",
-    "BE",
-    "PT",
-    "IE",
-    "NZ",
-    "SG",
-    "ID",
-    "VN",
-    "NG",
-    "AR",
-    "CO",
+_REGIONS = tuple(
+    "US GB DE FR IN BR JP CN AU ES IT MX NL CH AT SE PL KR RU ZA TR BE PT IE NZ SG ID VN NG AR CO".split()  # noqa: SIM905
 )
-_REGION_BY_START = {
-    "0": (
-        "GB",
-        "DE",
-        "FR",
-        "AU",
-        "IT",
-        "NL",
-        "JP",
-        "KR",
-        "CH",
-        "AT",
-        "SE",
-        "BE",
-        "IE",
-        "NZ",
-        "ZA",
-        "TR",
-        "CN",
-        "NG",
-        "ID",
-        "VN",
-        "IL",
-        "UA",
-        "AR",
-    ),
+_REGIONS_BY_START = {
+    "0": tuple("GB DE FR AU IT NL JP KR CH AT SE BE IE NZ ZA TR CN NG ID VN IL UA AR".split()),  # noqa: SIM905
     "1": ("US", "CN"),
     "8": ("US", "RU", "IN"),
 }
+_REGIONS_BESIDES = ("US", "IN", "ES", "BR", "PL")
 _NO_PHONE_BEFORE = re.compile(
     r"(?:[\w)\]]|[\d][.,:/-]|[€$£¥#@=/_]|\b(?:order|id|ref|isbn|issn|version|v|invoice|ticket|sku|part|model|serial|tracking|account|case|flight"
     r"|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?(?: (?:no|number|nr|id))?[.:#=]{0,2}[ \"']{0,3})$",
     re.IGNORECASE,
 )
 _DATE_OR_NUMBER = re.compile(
+    r"(?:0?\d|1[0-2])[./-](?:0?[1-9]|[12]\d|3[01])[./-](?:19|20)\d\d$|\((?:19|20)\d\d\)|"
     r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.]|0?\d[./-](?:0?\d|1[0-2])[./-](?:19|20)\d\d|(?:0?[1-9]|[12]\d|3[01])[./ -](?:0?[1-9]|1[0-2])[./-](?:19|20)?\d\d(?:$|[ T])"
 )
+
+
+_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{2,6}\b", re.IGNORECASE)
+_NORTH_AMERICAN = re.compile(
+    r"(?:(?:\+|00)?1[-. ])?(?:\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})"
+)
+_DECIMAL = re.compile(r"\d+\.\d{5,}")
+_IN_TABLE_AFTER = re.compile(r" \d")
+_IN_TABLE_BEFORE = re.compile(r"\d(?:[ ,]|(?:\s|\\n){1,3}[A-Za-z] )$")
 
 
 def find_phones(text: str) -> list[Span]:
@@ -148,8 +67,11 @@ def find_phones(text: str) -> list[Span]:
     for candidate in _candidates(text):
         if spans and candidate[0] < spans[-1].end:
             continue
-        if _is_phone(text, *candidate):
-            spans.append(Span(candidate[0], candidate[1], "phone"))
+        start, end, announced = candidate
+        if _is_phone(text, start, end, announced):
+            extension = _EXTENSION.match(text, end)
+            start -= text[start - 1 : start] in ("+", "＋")
+            spans.append(Span(start, extension.end() if extension else end, "phone"))
     return spans
 
 
@@ -161,7 +83,7 @@ def _candidates(text: str) -> list[tuple[int, int, bool]]:
         at = lower.find(word)
         while at >= 0:
             number = _ANNOUNCED.match(text, at + len(word))
-            if number:
+            if number and not text[at - 1 : at].replace("_", "x").isalpha():
                 found.append((number.start(1), number.end(1), True))
             at = lower.find(word, at + len(word))
     for run in _RUN.finditer(text):
@@ -177,7 +99,15 @@ def _candidates(text: str) -> list[tuple[int, int, bool]]:
 def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
     number = text[start:end]
     digits = sum(char.isdigit() for char in number)
-    if not 7 <= digits <= 15 or _DATE_OR_NUMBER.match(number):
+    if not 7 <= digits <= 15 or (not announced and number[0] == "0" and digits < 9) or _DATE_OR_NUMBER.match(number):
+        return False
+    if _DECIMAL.fullmatch(number) or len(set(number) - set(" ().-")) < 2:
+        return False
+    if (
+        not announced
+        and number[0] not in "+＋"
+        and (_IN_TABLE_AFTER.match(text, end) or _IN_TABLE_BEFORE.search(text, max(0, start - 6), start))
+    ):
         return False
     before, after = text[max(0, start - 24) : start], text[end : end + 2]
     if (
@@ -189,7 +119,7 @@ def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
     if (
         after[:1].isalnum()
         or after[:1] in ("_", "@", "%", "€", "$")
-        or (len(after) == 2 and after[0] in "-./,:+)" and after[1].isdigit())
+        or (len(after) == 2 and after[0] in "-./,:)" and after[1].isdigit())
     ):
         return False
     if len(re.findall(r"\.", number)) == 3 and re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", number):
@@ -200,7 +130,10 @@ def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
 def _can_be_dialled(number: str, announced: bool) -> bool:
     import phonenumbers
 
-    digits = "".join(char for char in number if char.isdigit())
+    if _NORTH_AMERICAN.fullmatch(number):
+        return True  # also of ranges that are not given out, as in tests and fiction
+    groups = re.findall(r"\d+", number)
+    digits = "".join(groups)
     if number[0] in "+＋":
         regions: tuple[str | None, ...] = (None,)
     elif digits.startswith("00"):
@@ -209,8 +142,8 @@ def _can_be_dialled(number: str, announced: bool) -> bool:
     elif announced or number[0] == "(":
         regions = _REGIONS
     else:
-        regions = _REGION_BY_START.get(digits[0], ("US", "IN", "ES", "BR", "PL"))
-    if re.fullmatch(r"1?[2-9]\d\d555\d{4}|1?555[2-9]\d{6}", digits.removeprefix("+")):
+        regions = _REGIONS_BY_START.get(digits[0], _REGIONS_BESIDES)
+    if re.fullmatch(r"1?[2-9]\d\d555\d{4}|1?555\d{7}", digits.removeprefix("+")):
         return True  # North American numbers kept for fiction are no valid ones
     if announced and len(digits) == 7:
         return re.fullmatch(r"[2-9]\d{2}[-. ]\d{4}", number) is not None
@@ -221,4 +154,6 @@ def _can_be_dialled(number: str, announced: bool) -> bool:
             continue
         if phonenumbers.is_valid_number(parsed):
             return True
+        if region is None and len(digits) >= 11 and len(groups) >= 4 and phonenumbers.is_possible_number(parsed):
+            return True  # of a range that is not given out, but written as a number is
     return False

@@ -92,6 +92,11 @@ _FORMS = (
     _form("Neon", "npg_", r"[A-Za-z0-9]{10,60}"),
     _form("PlanetScale", "pscale_", r"(?:tkn|pw|oauth)_[\w.-]{20,80}"),
     _form("Cloudflare origin CA", "v1.0-", r"[0-9a-f]{16,40}-[0-9a-f]{60,200}"),
+    # Signed URLs: who has one may do what it says
+    *(
+        _form("a signed URL", anchor, r"([A-Za-z0-9+/_-]{16,1200}(?:%[0-9A-F]{2}[A-Za-z0-9+/_-]{0,600}){0,40}={0,2})")
+        for anchor in ("sig=", "X-Amz-Signature=", "X-Goog-Signature=", "X-Amz-Security-Token=", "&Signature=")
+    ),
     # Code and packages
     *(_form("GitHub", f"gh{kind}_", r"[A-Za-z0-9]{20,255}") for kind in "pousr"),
     _form("GitHub, fine-grained", "github_pat_", r"\w{20,255}"),
@@ -121,7 +126,7 @@ _FORMS = (
     _form("Discord webhook", "discord.com/api/", r"(?:v\d{1,2}/)?webhooks/(\d{15,22}/[\w-]{30,100})"),
     _form("Discord webhook", "discordapp.com/api/", r"(?:v\d{1,2}/)?webhooks/(\d{15,22}/[\w-]{30,100})"),
     _form("Teams webhook", "webhook.office.com/", r"webhookb2/([\w@-]{36,90}/IncomingWebhook/[\w/-]{32,120})"),
-    _around("Telegram bot", ":AA", r"\d{8,10}:AA[\w-]{30,35}", 10),
+    _around("Telegram bot", ":AA", r"(?:bot)?(\d{8,10}:AA[\w-]{30,35})", 13),
     _form("SendGrid", "SG.", r"[\w-]{16,24}\.[\w-]{30,50}"),
     _form("Twilio", "SK", r"[0-9a-f]{32}\b"),
     _form("Mailgun", "key-", r"[0-9a-f]{32}\b"),
@@ -187,7 +192,8 @@ _FORMS = (
     _form("LaunchDarkly", "sdk-", _UUID),
     _form("Adafruit", "aio_", r"[A-Za-z0-9]{26,30}\b"),
     _form("Mapbox", "sk.eyJ", r"[\w-]{40,300}\.[\w-]{16,60}"),
-    _form("JSON Web Token", "eyJ", r"[\w-]{8,4000}\.[\w-]{8,8000}(?:\.[\w-]*){0,3}"),
+    _form("JSON Web Token", "eyJ", r"(?:hbGci|0eXAi|raWQi|lbmMi)[\w-]{8,4000}\.[\w-]{8,8000}(?:\.[\w-]*){0,3}"),
+    _form("JSON Web Token, other header", "eyJ", r"[\w-]{8,4000}\.eyJ[\w-]{8,8000}\.[\w-]{16,1000}"),
     _form("Zapier webhook", "hooks.zapier.com/hooks/catch/", r"(\d{4,12}/[a-z0-9]{5,12})"),
     _form("Firebase messaging", "AAAA", r"[\w-]{7}:APA91b[\w-]{100,200}"),
     # Anyone's `xyz_live_...`, as with Stripe, Clerk, Lob, Polar
