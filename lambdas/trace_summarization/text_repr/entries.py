@@ -177,6 +177,8 @@ TECHNICAL_KEYS = frozenset(
         "tool_use_id",
         "total_cost_usd",
         "total_duration",
+        "toolType",
+        "tool_type",
         "total_tokens",
         "type",
         "usage",

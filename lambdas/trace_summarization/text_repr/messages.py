@@ -198,6 +198,10 @@ def _said(text: str, role: str) -> list[Message]:
 
 
 def _object(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
+    if type_of(value) in _CATALOGUE_TYPES:
+        server = name_of(value.get("server_label"))
+        rest = leftovers(value, ("tools", "server_label", "role"), "tools")
+        return [(Entry(f"tools {server}".strip(), catalogue(value.get("tools")) or "[none]"), *rest)]
     if "role" in value and "content" in value and isinstance(value["role"], str):
         return _one(_message(value, role, conversation))
     value = present(value)
@@ -211,10 +215,6 @@ def _object(value: dict[str, object], role: str, conversation: Conversation, dep
             return _one(call_entries(value, role if role == "assistant" else "assistant", conversation))
         if is_result(value):
             return _one(content_entries(value, role, conversation))
-        if type_of(value) in _CATALOGUE_TYPES:
-            server = name_of(value.get("server_label"))
-            rest = leftovers(value, ("tools", "server_label"), "tools")
-            return [(Entry(f"tools {server}".strip(), catalogue(value.get("tools")) or "[none]"), *rest)]
         if _is_wrapper(value):
             return _unwrapped(value, role, conversation, depth)
         enclosed = _enclosed_message(value)
@@ -290,11 +290,9 @@ def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, 
 
 def _add_unshown(found: list[Message], messages: list[Message], shown: set[str]) -> None:
     """Add messages, but for entries that another field of the same object has said."""
-    for message in found:
-        new = tuple(entry for entry in message if entry.text not in shown)
-        shown.update(entry.text for entry in new)
-        if new:
-            messages.append(new)
+    unshown = [tuple(entry for entry in message if entry.text not in shown) for message in found]
+    shown.update(entry.text for message in unshown for entry in message)
+    messages += [message for message in unshown if message]
 
 
 def _attributes(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
@@ -399,10 +397,20 @@ def _body(value: dict[str, object], role: str, conversation: Conversation) -> li
             continue
         found = content_entries(member, role, conversation)
         if entries:  # what several fields say is said once, however they break its lines
-            said = "".join("".join(entry.text.split()) for entry in entries)
-            found = [entry for entry in found if "".join(entry.text.split()) not in said]
+            found = _new(found, entries)
         entries += found
     return entries
+
+
+def _new(found: list[Entry], known: list[Entry]) -> list[Entry]:
+    """Entries whose text does not stand in the known ones, spaces aside."""
+    texts = ["".join(entry.text.split()) for entry in known]
+    equal, within = set(texts), "".join(texts) if len(found) <= _MOST_LEAVES else ""
+    return [
+        entry
+        for entry in found
+        if (text := "".join(entry.text.split())) not in equal and (not within or text not in within)
+    ]
 
 
 def _calls(value: dict[str, object], role: str, known: list[Entry], conversation: Conversation) -> list[Entry]:

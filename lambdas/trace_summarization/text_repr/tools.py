@@ -108,6 +108,8 @@ def _tool_lines(tool: object) -> str:
         lines = [" ".join(lines)] if lines else []
     head = f"{signature} - {lines[0]}" if lines else signature
     tail = [f"  {compact_json(rest)}"] if rest else []
+    if rest and not lines[1:] and not reading.notes and len(head) + len(tail[0]) <= _LONGEST_FOLDED:
+        return head + tail[0][1:]
     return "\n".join([head, *(f"  {line}" for line in lines[1:]), *reading.notes, *tail])
 
 
