@@ -52,12 +52,14 @@ _PLAIN_ROLES = {
     "model": "assistant",
 }
 _PAIR_ROLES = frozenset({"human", "ai", "user", "assistant", "system", "developer", "placeholder", "tool"})
+_MESSAGE_TYPES = ("message", "message.input", "message.output")
 _CATALOGUE_TYPES = ("additional_tools", "mcp_list_tools")
 _CATALOGUE_KEYS = ("tools", "functions", "toolConfig", "tool_config")
 _SYSTEM_KEYS = ("system", "system_instruction", "systemInstruction", "preamble", "instructions", "system_prompt")
 _CONVERSATION_KEYS = (
     "chat_history", "messages", "contents", "input_messages", "choices", "candidates", "generations", "output_messages",
 )  # fmt: skip
+_HOLDING_KEYS = frozenset({*_CONVERSATION_KEYS, "steps", "response", "input", "output"})
 _PROMPT_KEYS = ("prompt", "message")
 _ANSWER_KEYS = ("text", "output_text", "completion", "content")
 _THINKING_KEYS = (
@@ -215,6 +217,8 @@ def _object(value: dict[str, object], role: str, conversation: Conversation, dep
             return _one(call_entries(value, role if role == "assistant" else "assistant", conversation))
         if is_result(value):
             return _one(content_entries(value, role, conversation))
+        if _is_turn(value):
+            return _one(_message(value, role, conversation))
         if _is_wrapper(value):
             return _unwrapped(value, role, conversation, depth)
         enclosed = _enclosed_message(value)
@@ -281,9 +285,11 @@ def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, 
         if isinstance(member, dict | list) and is_conversation(member, depth + 1):
             used.add(key)
             _add_unshown(messages_of(member, role, conversation, depth + 1), messages, shown)
-        elif key in _ANSWER_KEYS and isinstance(member, str):
+    for key in _ANSWER_KEYS:  # what the last step or message has said, most often
+        answer = value.get(key)
+        if key not in used and isinstance(answer, str):
             used.add(key)
-            _add_unshown(_said(member, role), messages, shown)
+            _add_unshown(_said(answer, role), messages, shown)
     rest = feedback(value) + verdicts(value, role) + leftovers(value, used, role) + finish(value, role)
     return [*messages, *_one(rest)]
 
@@ -503,7 +509,7 @@ def _is_message(value: object) -> bool:
         if "content" in value or not _SAYING_KEYS.isdisjoint(value):
             return True
         return value.keys() <= {"role", "name", "id", "type", *FINISH_KEYS}
-    if is_langchain_type(value):
+    if is_langchain_type(value) or type_of(value) in _MESSAGE_TYPES:
         return "content" in value
     if is_call(value) or is_result(value) or type_of(value) in _CATALOGUE_TYPES:
         return True
@@ -546,6 +552,15 @@ def _is_wrapper(value: dict[str, object], depth: int = 0) -> bool:
         for key, member in value.items()
         if isinstance(member, dict | list) and member
     )
+
+
+def _is_turn(value: dict[str, object]) -> bool:
+    """Whether an object is one answer with its calls, such as a step of Vercel's, and no conversation beside it."""
+    if not any(
+        isinstance(value.get(key), list) and value[key] for key in ("tool_calls", "toolCalls", "toolInvocations")
+    ):
+        return False
+    return isinstance(value.get("text"), str) and _HOLDING_KEYS.isdisjoint(value)
 
 
 def _is_bare_block(value: dict[str, object]) -> bool:
