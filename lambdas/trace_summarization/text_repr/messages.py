@@ -78,6 +78,7 @@ _MESSAGE_KEYS = frozenset({
     "additional_kwargs", "annotations", "audio", "author", "author_name", "citations", "is_error", "name", "refusal",
     "role", "status", "tool_args", "tool_call_error", "tool_name", "kind", "isError", "state",
 })  # fmt: skip
+_COMMON_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _SAYING_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *_BODY_KEYS, "refusal", "audio",
 })  # fmt: skip
@@ -200,7 +201,7 @@ def _said(text: str, role: str) -> list[Message]:
 
 
 def _object(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
-    if type_of(value) in _CATALOGUE_TYPES:
+    if value.get("type") in _CATALOGUE_TYPES:
         server = name_of(value.get("server_label"))
         rest = leftovers(value, ("tools", "server_label", "role"), "tools")
         return [(Entry(f"tools {server}".strip(), catalogue(value.get("tools")) or "[none]"), *rest)]
@@ -345,6 +346,10 @@ def _telling(member: object) -> object:
 def _message(value: dict[str, object], default_role: str, conversation: Conversation) -> list[Entry]:
     value = present(value)
     role = _label(value, default_role, conversation)
+    if value.keys() <= _COMMON_KEYS:
+        entries = _body(value, role, conversation)
+        entries += _calls(value, role, entries, conversation) if "tool_calls" in value else []
+        return entries or ([Entry(role, "[empty result]")] if role.startswith("tool") else [])
     entries = _thoughts(value, role)
     entries += _body(value, role, conversation)
     entries += _calls(value, role, entries, conversation)
