@@ -38,7 +38,8 @@ _ROLE_BY_ALIAS = {
 }
 
 # PydanticAI, LlamaIndex, Semantic Kernel (Python, .NET).
-_OTHER_TYPE_KEYS = ("part_kind", "block_type", "content_type", "$type")
+_OTHER_TYPE_KEYS = ("part_kind", "block_type", "content_type", "$type")  # first come, first read
+_ANY_OTHER_TYPE_KEY = frozenset(_OTHER_TYPE_KEYS)
 _FINISHES_IN_METADATA = {"finish_reason", "stop_reason"}  # read by those who read the message
 _METADATA_KEYS = frozenset(
     {"additional_kwargs", "generation_info", "llm_output", "meta", "_meta", "metadata", "params"}
@@ -177,6 +178,8 @@ TECHNICAL_KEYS = frozenset(
         "tool_use_id",
         "total_cost_usd",
         "total_duration",
+        "toolType",
+        "tool_type",
         "total_tokens",
         "type",
         "usage",
@@ -273,10 +276,8 @@ def type_of(value: Mapping[str, object]) -> str:
     stated = value.get("type")
     if isinstance(stated, str):
         return stated
-    for key in _OTHER_TYPE_KEYS:
-        stated = value.get(key)
-        if isinstance(stated, str):
-            return stated
+    if not _ANY_OTHER_TYPE_KEY.isdisjoint(value):
+        return next((stated for key in _OTHER_TYPE_KEYS if isinstance(stated := value.get(key), str)), "")
     return ""
 
 

@@ -55,12 +55,14 @@ _PLAIN_ROLES = {
     "model": "assistant",
 }
 _PAIR_ROLES = frozenset({"human", "ai", "user", "assistant", "system", "developer", "placeholder", "tool"})
+_MESSAGE_TYPES = ("message", "message.input", "message.output")
 _CATALOGUE_TYPES = ("additional_tools", "mcp_list_tools")
 _CATALOGUE_KEYS = ("tools", "functions", "toolConfig", "tool_config")
 _SYSTEM_KEYS = ("system", "system_instruction", "systemInstruction", "preamble", "instructions", "system_prompt")
 _CONVERSATION_KEYS = (
     "chat_history", "messages", "contents", "input_messages", "choices", "candidates", "generations", "output_messages",
 )  # fmt: skip
+_HOLDING_KEYS = frozenset({*_CONVERSATION_KEYS, "steps", "response", "input", "output"})
 _PROMPT_KEYS = ("prompt", "message")
 _ANSWER_KEYS = ("text", "output_text", "completion", "content")
 _THINKING_KEYS = (
@@ -79,6 +81,7 @@ _MESSAGE_KEYS = frozenset({
     "additional_kwargs", "annotations", "audio", "author", "author_name", "citations", "is_error", "name", "refusal",
     "role", "status", "tool_args", "tool_call_error", "tool_name", "kind", "isError", "state",
 })  # fmt: skip
+_COMMON_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _SAYING_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *_BODY_KEYS, "refusal", "audio",
 })  # fmt: skip
@@ -231,6 +234,10 @@ def _said(text: str, role: str) -> list[Message]:
 
 
 def _object(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
+    if value.get("type") in _CATALOGUE_TYPES:
+        server = name_of(value.get("server_label"))
+        rest = leftovers(value, ("tools", "server_label", "role"), "tools")
+        return [(Entry(f"tools {server}".strip(), catalogue(value.get("tools")) or "[none]"), *rest)]
     if "role" in value and "content" in value and isinstance(value["role"], str):
         return _one(_message(value, role, conversation))
     value = present(value)
@@ -244,10 +251,8 @@ def _object(value: dict[str, object], role: str, conversation: Conversation, dep
             return _one(call_entries(value, role if role == "assistant" else "assistant", conversation))
         if is_result(value):
             return _one(content_entries(value, role, conversation))
-        if type_of(value) in _CATALOGUE_TYPES:
-            server = name_of(value.get("server_label"))
-            rest = leftovers(value, ("tools", "server_label"), "tools")
-            return [(Entry(f"tools {server}".strip(), catalogue(value.get("tools")) or "[none]"), *rest)]
+        if _is_turn(value):
+            return _one(_message(value, role, conversation))
         if _is_wrapper(value):
             return _unwrapped(value, role, conversation, depth)
         enclosed = _enclosed_message(value)
@@ -314,20 +319,20 @@ def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, 
         if isinstance(member, dict | list) and is_conversation(member, depth + 1):
             used.add(key)
             _add_unshown(messages_of(member, role, conversation, depth + 1), messages, shown)
-        elif key in _ANSWER_KEYS and isinstance(member, str):
+    for key in _ANSWER_KEYS:  # what the last step or message has said, most often
+        answer = value.get(key)
+        if key not in used and isinstance(answer, str):
             used.add(key)
-            _add_unshown(_said(member, role), messages, shown)
+            _add_unshown(_said(answer, role), messages, shown)
     rest = feedback(value) + verdicts(value, role) + leftovers(value, used, role) + finish(value, role)
     return [*messages, *_one(rest)]
 
 
 def _add_unshown(found: list[Message], messages: list[Message], shown: set[str]) -> None:
     """Add messages, but for entries that another field of the same object has said."""
-    for message in found:
-        new = tuple(entry for entry in message if entry.text not in shown)
-        shown.update(entry.text for entry in new)
-        if new:
-            messages.append(new)
+    unshown = [tuple(entry for entry in message if entry.text not in shown) for message in found]
+    shown.update(entry.text for message in unshown for entry in message)
+    messages += [message for message in unshown if message]
 
 
 def _attributes(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
@@ -374,6 +379,10 @@ def _telling(member: object) -> object:
 def _message(value: dict[str, object], default_role: str, conversation: Conversation) -> list[Entry]:
     value = present(value)
     role = _label(value, default_role, conversation)
+    if value.keys() <= _COMMON_KEYS:
+        entries = _body(value, role, conversation)
+        entries += _calls(value, role, entries, conversation) if "tool_calls" in value else []
+        return entries or ([Entry(role, "[empty result]")] if role.startswith("tool") else [])
     entries = _thoughts(value, role)
     entries += _body(value, role, conversation)
     entries += _calls(value, role, entries, conversation)
@@ -432,10 +441,20 @@ def _body(value: dict[str, object], role: str, conversation: Conversation) -> li
             continue
         found = content_entries(member, role, conversation)
         if entries:  # what several fields say is said once, however they break its lines
-            said = "".join("".join(entry.text.split()) for entry in entries)
-            found = [entry for entry in found if "".join(entry.text.split()) not in said]
+            found = _new(found, entries)
         entries += found
     return entries
+
+
+def _new(found: list[Entry], known: list[Entry]) -> list[Entry]:
+    """Entries whose text does not stand in the known ones, spaces aside."""
+    texts = ["".join(entry.text.split()) for entry in known]
+    equal, within = set(texts), "".join(texts) if len(found) <= _MOST_LEAVES else ""
+    return [
+        entry
+        for entry in found
+        if (text := "".join(entry.text.split())) not in equal and (not within or text not in within)
+    ]
 
 
 def _calls(value: dict[str, object], role: str, known: list[Entry], conversation: Conversation) -> list[Entry]:
@@ -528,7 +547,7 @@ def _is_message(value: object) -> bool:
         if "content" in value or not _SAYING_KEYS.isdisjoint(value):
             return True
         return value.keys() <= {"role", "name", "id", "type", *FINISH_KEYS}
-    if is_langchain_type(value):
+    if is_langchain_type(value) or type_of(value) in _MESSAGE_TYPES:
         return "content" in value
     if is_call(value) or is_result(value) or type_of(value) in _CATALOGUE_TYPES:
         return True
@@ -571,6 +590,15 @@ def _is_wrapper(value: dict[str, object], depth: int = 0) -> bool:
         for key, member in value.items()
         if isinstance(member, dict | list) and member
     )
+
+
+def _is_turn(value: dict[str, object]) -> bool:
+    """Whether an object is one answer with its calls, such as a step of Vercel's, and no conversation beside it."""
+    if not any(
+        isinstance(value.get(key), list) and value[key] for key in ("tool_calls", "toolCalls", "toolInvocations")
+    ):
+        return False
+    return isinstance(value.get("text"), str) and _HOLDING_KEYS.isdisjoint(value)
 
 
 def _is_bare_block(value: dict[str, object]) -> bool:

@@ -166,6 +166,7 @@ def _is_gemini_chunk(item: Chunk) -> bool:
 
 def _gemini(chunks: list[Chunk]) -> object:
     by_index: dict[object, Chunk] = {}
+    texts: dict[int, list[str]] = {}  # pieces of a part's text by the part's identity
     rest: Chunk = {}
     for chunk in chunks:
         rest.update({key: value for key, value in chunk.items() if key != "candidates" and not is_empty(value)})
@@ -178,8 +179,12 @@ def _gemini(chunks: list[Chunk]) -> object:
             content = candidate.get("content")
             parts = content.get("parts") if isinstance(content, dict) else None
             for part in parts if isinstance(parts, list) else []:
-                _add_part(whole["parts"], part)
+                _add_part(whole["parts"], part, texts)
             whole.update({k: v for k, v in candidate.items() if k != "content" and not is_empty(v)})
+    for whole in by_index.values():
+        for part in whole["parts"] if isinstance(whole["parts"], list) else []:
+            if id(part) in texts:
+                part["text"] = "".join(texts[id(part)])
     candidates = [
         {**{k: v for k, v in whole.items() if k != "parts"}, "content": {"role": "model", "parts": whole["parts"]}}
         for whole in by_index.values()
@@ -187,21 +192,19 @@ def _gemini(chunks: list[Chunk]) -> object:
     return {**rest, "candidates": candidates}
 
 
-def _add_part(parts: object, part: object) -> None:
-    """Append a part, or the text of a part to the text before it."""
+def _add_part(parts: object, part: object, texts: dict[int, list[str]]) -> None:
+    """Append a part, or the text of a part to the text before it; `texts` has the pieces by position."""
     if not isinstance(parts, list):
         return
     before = parts[-1] if parts else None
-    if (
-        isinstance(part, dict)
-        and isinstance(part.get("text"), str)
-        and isinstance(before, dict)
-        and isinstance(before.get("text"), str | list)
-        and bool(part.get("thought")) == bool(before.get("thought"))
-    ):
-        parts[-1] = {**before, **part, "text": f"{before['text']}{part['text']}"}
-    else:
+    if not isinstance(part, dict) or not isinstance(text := part.get("text"), str):
         parts.append(part)
+    elif isinstance(before, dict) and id(before) in texts and bool(part.get("thought")) == bool(before.get("thought")):
+        texts[id(before)].append(text)
+        before.update({key: value for key, value in part.items() if key != "text"})
+    else:
+        parts.append({**part})
+        texts[id(parts[-1])] = [text]
 
 
 def _is_ollama_chunk(item: Chunk) -> bool:

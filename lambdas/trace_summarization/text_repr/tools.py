@@ -63,7 +63,9 @@ def _flattened(tools: object) -> list[object]:
             next((key for key in _BUNDLE_KEYS if isinstance(tool.get(key), list)), "") if isinstance(tool, dict) else ""
         )
         if isinstance(tool, dict) and key:
-            rest = {name: value for name, value in tool.items() if name != key and not is_empty(value)}
+            rest = {name: value for name, value in tool.items() if name != key and value is not None}
+            flat += [{name: value} for name, value in rest.items() if value == {}]  # Gemini's own tools beside it
+            rest = {name: value for name, value in rest.items() if not is_empty(value)}
             flat += [rest] if rest.keys() - {"type"} else []
             bundle = tool[key]
             flat += bundle if isinstance(bundle, list) else []
@@ -108,6 +110,8 @@ def _tool_lines(tool: object) -> str:
         lines = [" ".join(lines)] if lines else []
     head = f"{signature} - {lines[0]}" if lines else signature
     tail = [f"  {compact_json(rest)}"] if rest else []
+    if rest and not lines[1:] and not reading.notes and len(head) + len(tail[0]) <= _LONGEST_FOLDED:
+        return head + tail[0][1:]
     return "\n".join([head, *(f"  {line}" for line in lines[1:]), *reading.notes, *tail])
 
 

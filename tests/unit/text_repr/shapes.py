@@ -706,6 +706,48 @@ OPENTELEMETRY = [
           [("user", "Hi there"), ("assistant", "Hello to you")]),
 ]  # fmt: skip
 
+STREAMS_AND_RESULTS = [
+    Shape("Vercel's steps",
+          {"text": "It is blue", "finishReason": "stop", "steps": [
+              {"text": "Let me look", "finishReason": "tool-calls",
+               "toolCalls": [{"type": "tool-call", "toolCallId": "t", "toolName": "look", "args": {"at": "the sky"}}],
+               "toolResults": [{"type": "tool-result", "toolCallId": "t", "toolName": "look", "result": "blue it is"}]},
+              {"text": "It is blue", "toolCalls": [], "toolResults": [], "finishReason": "stop"}]},
+          [("assistant", "Let me look"), ("assistant calls", 'look(at="the sky")'), ("tool look", "blue it is"),
+           ("assistant", "It is blue")], "assistant"),
+    Shape("Vercel's stream",
+          [{"type": "start"}, {"type": "text-start", "id": "0"}, {"type": "text-delta", "id": "0", "delta": "Good "},
+           {"type": "text-delta", "id": "0", "delta": "morning"}, {"type": "text-end", "id": "0"},
+           {"type": "tool-call", "toolCallId": "t", "toolName": "look", "input": {"at": "the sky"}},
+           {"type": "finish", "finishReason": "length"}],
+          [("assistant", "Good morning"), ("assistant calls", 'look(at="the sky")'), ("assistant stopped", "length")],
+          "assistant"),
+    Shape("LangChain's chunks",
+          [{"type": "AIMessageChunk", "id": "r", "content": "Good "},
+           {"type": "AIMessageChunk", "id": "r", "content": "morning", "tool_call_chunks": [
+               {"index": 0, "name": "look", "args": '{"at": ', "id": "t"}]},
+           {"type": "AIMessageChunk", "id": "r", "content": "", "tool_call_chunks": [
+               {"index": 0, "name": None, "args": '"the sky"}', "id": None}]}],
+          [("assistant", "Good morning"), ("assistant calls", 'look(at="the sky")')], "assistant"),
+    Shape("Cohere's stream",
+          [{"type": "message-start", "id": "x", "delta": {"message": {"role": "assistant"}}},
+           {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Good "}}}},
+           {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "morning"}}}},
+           {"type": "message-end", "delta": {"finish_reason": "MAX_TOKENS"}}],
+          [("assistant", "Good morning"), ("assistant stopped", "MAX_TOKENS")], "assistant"),
+    Shape("Ollama's stream",
+          [{"message": {"role": "assistant", "content": "Good "}, "done": False},
+           {"message": {"role": "assistant", "content": "morning"}, "done": True, "done_reason": "length"}],
+          [("assistant", "Good morning"), ("assistant stopped", "length")], "assistant"),
+    Shape("Mistral's conversation answer",
+          {"object": "conversation.response", "outputs": [
+              {"type": "message.output", "content": [{"type": "text", "text": "Hello to you"}]}]},
+          [("assistant", "Hello to you")], "assistant"),
+    Shape("an agent's steps so far",
+          [[{"tool": "look", "tool_input": "the sky", "log": "I should look"}, "it is blue"]],
+          [("assistant thinking", "I should look"), ("assistant calls", "look(the sky)"), ("", "it is blue")], ""),
+]  # fmt: skip
+
 PLAIN = [
     Shape("nothing", None, []),
     Shape("a string", "Hi there", [("user", "Hi there")]),
@@ -724,5 +766,5 @@ PLAIN = [
 
 SHAPES = [
     *OPENAI, *RESPONSES, *ANTHROPIC, *GEMINI, *BEDROCK, *COHERE_AND_MISTRAL, *LANGCHAIN, *FRAMEWORKS, *OPENTELEMETRY,
-    *PLAIN,
+    *STREAMS_AND_RESULTS, *PLAIN,
 ]  # fmt: skip
