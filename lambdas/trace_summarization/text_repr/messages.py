@@ -1,6 +1,7 @@
 """Inputs, outputs and states of every provider and framework as messages: tuples of labelled entries."""
 
 import itertools
+import re
 from collections.abc import Iterable
 
 from trace_summarization.text_repr.blocks import (
@@ -44,6 +45,13 @@ from trace_summarization.text_repr.verdicts import (
 )
 
 _MAX_WRAPPER_DEPTH = 10
+# One of these is among the keys of every conversation, in JSON or in Python's own writing, escaped or not.
+_TELLING_KEY = re.compile(
+    r"""["']_?(?:role|type|kind|part_kind|content|contents|parts|text|message|messages|prompt|choices|candidates|generations"""
+    r"""|history|chat_history|completion|delta|blocks|items|kwargs|body|data|event|isError|page_content|args|tool\w*"""
+    r"""|function\w*|thinking|reasoning\w*)\\{0,7}["']|gen_ai|llm\.|ai\.|\.\d+\.|^\s*(?:data|event|id):"""
+)
+_SHORTEST_SEARCHED = 200  # characters
 _SHORTEST_HISTORY = 3  # messages; shorter lists are read as fast as compared
 _MOST_TOKENS_SHOWN = 32  # a longer list of whole numbers is a prompt in token ids
 _PLAIN_ROLES = {
@@ -647,5 +655,7 @@ def _held(text: str) -> object:
     """The conversation that a string holds in encoded form; None when the string is just a string."""
     if text[:200].lstrip()[:1] not in ("{", "[", '"', "d", "e", ":", "i", ""):
         return None
+    if len(text) > _SHORTEST_SEARCHED and not _TELLING_KEY.search(text):
+        return None  # plain data, which is much slower to parse than to search
     value = decoded(text)
     return value if value is not None and is_conversation(value) else None
