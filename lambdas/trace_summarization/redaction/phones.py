@@ -22,21 +22,23 @@ _NATIONAL = re.compile(
     rf"|8[ -]\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d{{2}}[ -]\d{{2}}"
 )
 _RUN = re.compile(r"(?:\+|＋|\()?\(?\d[\d ().\-/\u00a0\u2010-\u2013]{5,}\d")
+_PLAIN = re.compile(r"\(?[+＋]?\(?\d[\d().\-/]*(?:[ \u00a0]+(?:[\d.\-/]|\(\d+\))[\d().\-/]*)*")
 _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
-_ANNOUNCING = (
-    "phone,tel,mobil,móvil,cell,celular,call,fax,whatsapp,sms,contact,handy,text me,text us,text him,text her,dial,ring,reach,portable,téléphone,teléfono,телефон,тел.,звон"
-    ",电话,手机,電話,携帯,전화,फोन,هاتف,my number,his number,her number,your number,meine nummer,mi número,meu número,мой номер"
-).split(",")
+# Ends right before the number: a word such as `phone`, perhaps `number`, `is`, `me at`, and the signs of a field's name.
 _ANNOUNCED = re.compile(
-    r"[^\W\d_]{0,10}(?:[ _-]?(?:number|phone|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a|au|al|unter|code|back|:)\b\.?){0,4}"
-    r"[\"'\\*]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\]{0,6}(\(?[+＋]?\(?\d[\d ().\-/]{5,20}\d)",
+    r"(?:(?<![^\W_])[^\W\d_]{0,16}(?:phone|tel|telefon|handy|mobil|mobile|fax|telefone|teléfono|whatsapp)"
+    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел|звон\w{1,4}"
+    r"|text(?= (?:me|us|him|her))|(?:my|his|her|your|our) number|meine nummer|mi número|meu número|мой номер)"
+    r"|电话|手机|電話|携帯|전화|फोन|هاتف)"
+    r"[^\W\d_]{0,8}(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a"
+    r"|au|al|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
     re.IGNORECASE,
 )
 _REGIONS = tuple(
-    "US GB DE FR IN BR JP CN AU ES IT MX NL CH AT SE PL KR RU ZA TR BE PT IE NZ SG ID VN NG AR CO".split()  # noqa: SIM905
+    "US GB DE FR IN BR JP CN AU ES IT MX NL CH AT SE PL KR RU ZA TR BE PT IE NZ SG ID VN NG AR CO".split()
 )
 _REGIONS_BY_START = {
-    "0": tuple("GB DE FR AU IT NL JP KR CH AT SE BE IE NZ ZA TR CN NG ID VN IL UA AR".split()),  # noqa: SIM905
+    "0": tuple("GB DE FR AU IT NL JP KR CH AT SE BE IE NZ ZA TR CN NG ID VN IL UA AR".split()),
     "1": ("US", "CN"),
     "8": ("US", "RU", "IN"),
 }
@@ -78,22 +80,21 @@ def find_phones(text: str) -> list[Span]:
 def _candidates(text: str) -> list[tuple[int, int, bool]]:
     """Start, end, and whether a word announces a number, in order."""
     found: list[tuple[int, int, bool]] = []
-    lower = text.lower() if len(text.lower()) == len(text) else text
-    for word in _ANNOUNCING:
-        at = lower.find(word)
-        while at >= 0:
-            number = _ANNOUNCED.match(text, at + len(word))
-            if number and not text[at - 1 : at].replace("_", "x").isalpha():
-                found.append((number.start(1), number.end(1), True))
-            at = lower.find(word, at + len(word))
     for run in _RUN.finditer(text):
         start, end = run.span()
+        patterns = (_INTERNATIONAL,)
         if end - start <= _LONGEST_RUN:
-            for pattern in (_INTERNATIONAL, _NATIONAL, _ZEROS):
-                found += [(match.start(), match.end(), False) for match in pattern.finditer(text, start, end)]
-        else:
-            found += [(match.start(), match.end(), False) for match in _INTERNATIONAL.finditer(text, start, end)]
+            patterns = (_INTERNATIONAL, _NATIONAL, _ZEROS)
+            if _has_digits_of_phone(text[start:end]) and _ANNOUNCED.search(text, max(0, start - 48), start):
+                number = _PLAIN.match(text, start, end)
+                found += [(start, number.end(), True)] if number else []
+        for pattern in patterns:
+            found += [(match.start(), match.end(), False) for match in pattern.finditer(text, start, end)]
     return sorted(found, key=lambda candidate: (candidate[0], not candidate[2], -candidate[1]))
+
+
+def _has_digits_of_phone(number: str) -> bool:
+    return 7 <= sum(map(str.isdigit, number)) <= 20 and not _DATE_OR_NUMBER.match(number)
 
 
 def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
