@@ -9,7 +9,7 @@ from trace_summarization.redaction.spans import Span
 
 # Not within a word; but after an escape (`\n`, `%3D`, `\u003d`), which ends with a letter or digit.
 _NOT_IN_WORD = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|(?<=\\u[0-9A-Fa-f]{4}))"
-_TOKEN_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 
@@ -244,7 +244,7 @@ def find_long_runs(text: str) -> list[Span]:
 def _lead(text: str, at: int, most: int) -> int:
     """How many characters right before `at` can belong to a token, at most `most`."""
     before = text[max(0, at - most) : at]
-    return len(before) - len(before.rstrip(_TOKEN_CHARS + ".~:/"))
+    return len(before) - len(before.rstrip(_ALPHABET + ".~:/"))
 
 
 def _is_random(found: re.Match[str], form: _Form) -> bool:

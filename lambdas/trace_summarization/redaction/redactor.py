@@ -16,8 +16,8 @@ _SCHEME_BEFORE_HIDDEN = re.compile(r"\b(?:bearer|basic) +(?=\[secret\])", re.IGN
 class Redactor:
     """Stable placeholders within one trace: the same value is `[email-1]` wherever it stands.
 
-    Placeholders: `[secret-1]`, `[password-1]`, `[private-key-1]`, `[card-1]`, `[email-1]`, `[phone-1]`, numbered by first
-    appearance. What surrounds a value stays as it is; a number that was a JSON value becomes a JSON string.
+    Placeholders: `[secret-1]`, `[password-1]`, `[private-key-1]`, `[card-1]`, `[email-1]`, `[phone-1]`, in the order
+    of appearance. What surrounds a value stays as it is; a number that was a JSON value becomes a JSON string.
     """
 
     def __init__(self) -> None:
