@@ -1,8 +1,9 @@
 """`redaction`: how many secrets and personal data are found, how much else is taken for one, and how long it takes.
 
-Cases are made up for this, in `redaction_cases/`. A positive marks what must go as «value»; a look-alike must stay whole.
-Values are made at run time from a fixed seed (`{b62:36}`), so that no file holds anything that looks like a real key; `↵` is a
-line break. A positive counts as found if each marked value became one placeholder of its kind and all else is as it was.
+Cases are made up for this, in `redaction_cases/`. A positive marks what must go as «value»; a look-alike must stay
+whole. Values are made at run time from a fixed seed (`{b62:36}`), so that no file holds anything that looks like a real
+key; `↵` is a line break. A positive counts as found if each marked value became one placeholder and all else is as it
+was.
 """
 
 import gzip
@@ -71,15 +72,11 @@ def cases() -> Iterator[Case]:
 
 def _filled(template: str, values: random.Random) -> str:
     def value(match: re.Match[str]) -> str:
-        return _GENERATORS.get(match[1], _run)(values, match[1], match[2] or "")
+        if match[1] not in _GENERATORS and match[1] not in _ALPHABETS:
+            return match[0]  # braces of the text itself
+        return _GENERATORS.get(match[1], _run)(values, match[1], match[2])
 
-    return re.sub(
-        r"\{(\w+)((?::\d+)*)\}", lambda match: value(match) if _is_generator(match[1]) else match[0], template
-    ).replace("↵", "\n")
-
-
-def _is_generator(name: str) -> bool:
-    return name in _GENERATORS or name in _ALPHABETS
+    return re.sub(r"\{(\w+)((?::\d+)*)\}", value, template).replace("↵", "\n")
 
 
 def _numbers(arguments: str) -> list[str]:

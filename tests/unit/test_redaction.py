@@ -62,52 +62,12 @@ def test_text_of_a_model_hides_secrets_and_leaves_addresses() -> None:
     assert hide_secrets(f"token {_GITHUB} of a@example.com") == "token [secret] of a@example.com"
 
 
-_PIECES = st.sampled_from(
-    [
-        "password",
-        "=",
-        ": ",
-        '"',
-        "\\",
-        "\\n",
-        "\n",
-        " ",
-        "token",
-        "api_key",
-        "a1b2c3d4e5f6g7h8",
-        "@",
-        "a@b.co",
-        "://",
-        "u:p1@h",
-    ]
-    + [
-        "+1 415 555 2671",
-        "4111 1111 1111 1111",
-        "Bearer ",
-        "--",
-        "-----BEGIN PRIVATE KEY-----",
-        "curl -u a:b1c ",
-        "Cookie: sid=",
-    ]
-    + [
-        _GITHUB,
-        "0",
-        "1",
-        "(",
-        ")",
-        "-",
-        ".",
-        "\ud800",
-        "é",
-        "İ",
-        "my password is ",
-        "hunter2",
-        "[secret-1]",
-        "&",
-        ";",
-        ",",
-    ]
-) | st.text(max_size=3)
+_WORDS = (
+    'password|=|: |"|\\|\\n|token|api_key|a1b2c3d4e5f6g7h8|@|a@b.co|://|u:p1@h|Bearer |--|0|1|(|)|-|.|\ud800|é|İ|hunter2|[secret-1]'
+    "|&|;|,|_|/|x|<|>|</|value|pass|'|sig=|my password is |curl -u a:b1c |Cookie: sid=|+1 415 555 2671|4111 1111 1111 1111| "
+    "|\n|-----BEGIN PRIVATE KEY-----|call "
+)
+_PIECES = st.sampled_from([*_WORDS.split("|"), _GITHUB]) | st.text(max_size=3)
 
 
 @settings(max_examples=400)
@@ -126,43 +86,13 @@ def test_any_text_can_be_redacted(text: str) -> None:
     assert isinstance(hide_secrets(text), str)
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "a",
-        "-",
-        "sk-",
-        "1",
-        "1 ",
-        "12-",
-        "@",
-        "a@",
-        "a.",
-        "password=",
-        "password: ",
-        " ",
-        "://",
-        "://a:b@",
-        "+1 ",
-        "(1",
-        "token=a,",
-        "\\",
-    ]
-    + [
-        '"',
-        "key:",
-        "BEGIN ",
-        "-----BEGIN PRIVATE KEY-----",
-        "Cookie: a=",
-        "_live_",
-        "eyJa.",
-        "M",
-        "curl ",
-        "phone ",
-        "call 1",
-        "4111 ",
-    ],
+_DENSE = (
+    'a|-|sk-|1|1 |12-|@|a@|a.|password=|password: |password | |://|://a:b@|+1 |(1|token=a,|\\|"|key:|BEGIN |Cookie: a=|_live_|eyJa.|M'
+    "|-----BEGIN PRIVATE KEY-----|curl |call 1|4111 |pass"
 )
+
+
+@pytest.mark.parametrize("piece", _DENSE.split("|"))
 def test_time_grows_with_length_only(piece: str) -> None:
     def seconds(length: int) -> float:
         text = piece * (length // len(piece))
@@ -173,27 +103,32 @@ def test_time_grows_with_length_only(piece: str) -> None:
 
     seconds(1_000)  # loads and compiles
 
-    assert seconds(400_000) < 3
+    assert seconds(500_000) < 4
+
+
+def _printed_by(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": "lambdas"}).stdout
 
 
 def test_importing_it_takes_no_patterns_and_no_phone_numbers() -> None:
-    code = "import sys, trace_summarization.redaction; print('phonenumbers' in sys.modules, 'trace_summarization.redaction.finders' in sys.modules)"
-
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "lambdas"}
+    code = (
+        "import sys, trace_summarization.redaction;"
+        "print('phonenumbers' in sys.modules, 'trace_summarization.redaction.finders' in sys.modules)"
     )
 
-    assert answer.stdout.split() == ["False", "False"]
+    answer = _printed_by(code)
+
+    assert answer.split() == ["False", "False"]
 
 
 def test_phone_numbers_are_not_loaded_for_text_without_any() -> None:
     code = (
-        "import sys; from trace_summarization.redaction import Redactor; Redactor().redact('on 2024-05-01 at 10:00, 1234 of 5678');"
+        "import sys; from trace_summarization.redaction import Redactor;"
+        "Redactor().redact('on 2024-05-01 at 10:00, 1234 of 5678');"
         "print('phonenumbers' in sys.modules)"
     )
 
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "lambdas"}
-    )
+    answer = _printed_by(code)
 
-    assert answer.stdout.strip() == "False"
+    assert answer.strip() == "False"

@@ -36,9 +36,7 @@ def find_cards(text: str) -> list[Span]:
                 continue
         elif (
             tuple(map(len, groups)) not in _GROUPINGS or len(set(re.findall(r"[ \u00a0.\-\u2013]", found.group()))) != 1
-        ):
-            continue
-        elif _is_in_table(text, start, end):
+        ) or _is_in_table(text, start, end):
             continue
         spans.append(Span(start, end, "card"))
     return spans

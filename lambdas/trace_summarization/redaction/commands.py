@@ -14,7 +14,8 @@ _FORMS = tuple(
     for literal, pattern in (
         (
             "curl ",
-            rf"curl [^\n|]{{0,400}}?(?<=\s)(?:-[a-zA-Z]{{0,6}}u|--user|--proxy-user|-U)[ =]?{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}",
+            rf"curl [^\n|]{{0,400}}?(?<=\s)(?:-[a-zA-Z]{{0,6}}u|--user|--proxy-user|-U)[ =]?{_QUOTE}"
+            rf"[^\s:\"'`\\]{{1,128}}:{_VALUE}",
         ),
         ("wget ", rf"wget [^\n|]{{0,400}}?--(?:http-|ftp-)?password[ =]{_QUOTE}{_VALUE}"),
         ("http ", rf"http (?:[^\n|]{{0,200}}?\s)?(?:-a|--auth)[ =]{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}"),

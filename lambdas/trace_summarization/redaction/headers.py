@@ -5,15 +5,13 @@ import re
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.spans import Span
 
-_SCHEME = re.compile(
-    r"([Bb]earer|BEARER|[Bb]asic|BASIC|[Tt]oken|SSWS|Bot|ApiKey|Api-Key|GenieKey|Splunk|Key)(?: |%20|\+)+(?=[\w+/=~.-]{8})"
-)
+# The words that stand alone, and all schemes in an authorization header; first letters as literals let `re` skip ahead.
+_SCHEME = re.compile(r"(Bearer|bearer|BEARER|Basic|basic|BASIC)(?: |%20|\+){1,8}(?=[\w+/=~.-]{8})")
+_HEADER = re.compile(r"(?:Authorization|authorization|AUTHORIZATION|X-Auth|x-auth)\\{0,7}[\"'`]?\]?[ \t]{0,8}[:=,]")
+_ANY_SCHEME = re.compile(r"[ \t]{0,8}\\{0,7}[\"'`]?([A-Za-z][A-Za-z-]{1,19})(?: |%20|\+){1,8}(?=[\w+/=~.-]{8})")
 _CREDENTIAL = re.compile(r"[\w.~+/:-]{8,4000}={0,2}")
-_BASIC = re.compile(r"[A-Za-z0-9+/]{8,400}={0,2}(?![\w.-])")
-_AUTHORIZATION = re.compile(
-    r"(?:authorization|proxy-authorization|x-auth)\\{0,7}[\"'`]?\]?[ \t]{0,8}[:=,][ \t]{0,8}\\{0,7}[\"'`]?$", re.I
-)
-_COOKIE = re.compile(r"[Cc]ookies?\\{0,7}[\"'`]?[ \t]{0,8}[:=][ \t]{0,8}\\{0,7}[\"'`]?(?=[\w.-]{1,80}=)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{6,400}={0,2}")
+_COOKIE = re.compile(r"(?:Cookie|cookie|COOKIE)s?\\{0,7}[\"'`]?[ \t]{0,8}[:=][ \t]{0,8}\\{0,7}[\"'`]?(?=[\w.-]{1,80}=)")
 _COOKIE_PAIR = re.compile(r"([\w.$-]{1,80})=([^\s;,\"'`\\]{0,4000});?[ ]{0,4}")
 _COOKIE_ATTRIBUTES = frozenset(
     ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "priority", "version")
@@ -31,32 +29,35 @@ def find_header_secrets(text: str) -> list[Span]:
 
 def _find_credentials(text: str) -> list[Span]:
     spans: list[Span] = []
-    at = 0
-    while scheme := _SCHEME.search(text, at):
-        at = scheme.end()
-        name = scheme.group(1)
-        in_header = bool(_AUTHORIZATION.search(text, max(0, scheme.start() - 50), scheme.start()))
-        found = _CREDENTIAL.match(text, at)
-        if found is None:
+    for header in _HEADER.finditer(text):
+        scheme = _ANY_SCHEME.match(text, header.end())
+        value = _credential(text, scheme.end()) if scheme else None
+        if value and not is_placeholder(text[value.start : value.end]):
+            spans.append(value)
+    for scheme in _SCHEME.finditer(text):
+        value = _credential(text, scheme.end())
+        if value is None or text[scheme.start() - 1 : scheme.start()] in ("_", "-", "."):
             continue
-        end = found.start() + len(found.group().rstrip(".:"))
-        value = text[found.start() : end]
-        if name.lower() == "basic":
-            looks = bool(_BASIC.match(text, at)) and (in_header or _is_base64_of_pair(value))
-        elif name.lower() == "bearer":
-            looks = in_header or ((len(value) >= 12 and any(char.isdigit() for char in value)) or len(value) >= 20)
-            looks = (looks and not value.isalpha()) or len(value) >= 24
-        else:
-            looks = in_header
-        if looks and not is_placeholder(value) and text[scheme.start() - 1 : scheme.start()] not in ("_", "-", "."):
-            spans.append(Span(found.start(), end, "secret"))
-            at = end
+        credential = text[value.start : value.end]
+        is_basic = scheme.group(1).lower() == "basic"
+        looks = _is_base64_of_pair(credential) if is_basic else _is_bearer_token(credential)
+        if looks and not is_placeholder(credential):
+            spans.append(value)
     return spans
+
+
+def _credential(text: str, at: int) -> Span | None:
+    found = _CREDENTIAL.match(text, at)
+    return Span(at, at + len(found.group().rstrip(".:")), "secret") if found else None
+
+
+def _is_bearer_token(value: str) -> bool:
+    return len(value) >= 24 or (len(value) >= 12 and any(map(str.isdigit, value)) and not value.isdigit())
 
 
 def _is_base64_of_pair(value: str) -> bool:
     """Whether it could be base64 of `user:password`: mixed case, of whole bytes."""
-    return len(value) >= 8 and len(value) % 4 == 0 and not value.islower() and not value.isalpha()
+    return _BASE64.fullmatch(value) is not None and len(value) % 4 == 0 and not value.islower() and not value.isalpha()
 
 
 def _find_cookies(text: str) -> list[Span]:

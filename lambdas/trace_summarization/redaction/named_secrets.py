@@ -1,7 +1,11 @@
-"""Secrets that a name announces: `DB_PASSWORD=x`, `"api_key": "x"`, `--token x`, `my password is x`, in data, code and prose."""
+"""Secrets that a name announces, in data, code, shell and prose.
+
+`DB_PASSWORD=x`, `"api_key": "x"`, `--token x`, `<password>x</password>`, `my password is x`.
+"""
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
@@ -32,17 +36,23 @@ _PROSE = _words(
     """
 )
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
+_BLANK = r"[ \t]"
+_TYPE = r"[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
+_VERB = r"(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|set\ to|i|que\ es)"
+# What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
     {_CLOSE}(?:
-      (?P<typed>[ \t]{{0,30}}:[ \t]{{0,4}}[A-Za-z_][\w.]{{0,40}}(?:\[[^\]\n]{{0,60}}\])?\??(?:[ \t]?\|[ \t]?\w{{1,20}}){{0,3}}[ \t]{{0,4}}=[ \t]{{0,4}}(?=["']))
-      |(?P<pair>(?:,\s{{0,40}}|[ \t]{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})\\{{0,7}}["']?(?:value|text|content)\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
+      (?P<typed>{_BLANK}{{0,30}}:{_BLANK}{{0,4}}{_TYPE}{_BLANK}{{0,4}}={_BLANK}{{0,4}}(?=["']))
+      |(?P<pair>(?:,\s{{0,40}}|{_BLANK}{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})
+        \\{{0,7}}["']?(?:value|text|content)\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
       |(?P<argument>(?<=["'])[ ]{{0,4}},?[ ]{{0,4}}(?=\\{{0,7}}["']))
       |(?P<tag>>)(?=[^<>\s])
-      |(?P<cell>[ \t]{{0,40}}\|[ \t]{{0,20}})
-      |(?P<says>[ \t]{{1,8}}(?:(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|set\ to|i|que\ es)[ \t]{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
-      |(?P<sign>[ \t]{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}(?P<gap>[ \t]{{0,30}}))
-      |(?P<blank>[ \t]{{1,8}}(?:[-–—][ \t]{{1,4}})?)
+      |(?P<cell>{_BLANK}{{0,40}}\|{_BLANK}{{0,20}})
+      |(?P<says>{_BLANK}{{1,8}}(?:{_VERB}{_BLANK}{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
+      |(?P<sign>{_BLANK}{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}
+        (?P<gap>{_BLANK}{{0,30}}))
+      |(?P<blank>{_BLANK}{{1,8}}(?:[-–—]{_BLANK}{{1,4}})?)
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -104,7 +114,7 @@ def _before(text: str, at: int) -> str:
 
 def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> _Value | None:
     """The value that stands after the name, if it is one that has to be hidden."""
-    form = after.lastgroup if after.lastgroup != "gap" else "sign"
+    form = after.lastgroup or ""
     at = after.end()
     if form == "says" and name.word == "pass":  # `pass to` is a verb
         return None
@@ -119,7 +129,7 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
     accepted = (
         _is_quoted_secret(value.text, name, form, wary)
         if value.quoted
-        else _is_bare_secret(text, value, after, name, form, before, wary)
+        else _is_bare_secret(text, value, after, name, form, wary)
     )
     return value if accepted else None
 
@@ -239,9 +249,7 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
     return _is_token(value, 16) and not _is_uuid(value) and not _is_plain_hex(value)
 
 
-def _is_bare_secret(
-    text: str, value: _Value, after: re.Match[str], name: Name, form: str, before: str, wary: bool
-) -> bool:
+def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
     word = value.text
     if form == "argument" or _PATH_OR_URL.match(word) or _CODE.search(word):
         return False
@@ -262,7 +270,7 @@ def _is_bare_secret(
         if _ATTRIBUTE.match(word):
             return False
         if _has_digit_or_sign(word):
-            return len(word) >= (3 if name.strong else 6) and not (not tight and _is_code_line(text, value, after))
+            return len(word) >= (3 if name.strong else 6) and not (not tight and _is_code_line(text, value))
         if _KEYWORD_WITHIN.search(word) or not word.isalpha() or len(word) < 4 or _is_type_name(word):
             return False
         if not name.strong:
@@ -329,7 +337,7 @@ def _is_token(value: str, shortest: int) -> bool:
 
 
 def _changes_case(value: str) -> int:
-    return sum(left.isupper() != right.isupper() for left, right in zip(value, value[1:], strict=False))
+    return sum(left.isupper() != right.isupper() for left, right in pairwise(value))
 
 
 def _is_mixed(value: str) -> bool:
@@ -365,7 +373,7 @@ def _is_type_name(word: str) -> bool:
     )
 
 
-def _is_code_line(text: str, value: _Value, after: re.Match[str]) -> bool:
+def _is_code_line(text: str, value: _Value) -> bool:
     """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
     return (
         _IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None

@@ -1,6 +1,6 @@
-"""Phone numbers: shapes that people write, of which the maintained `phonenumbers` library says that they can be dialled.
+"""Phone numbers: shapes that people write, and that can be dialled as the maintained `phonenumbers` library says.
 
-The library needs 60 ms to load and some 50 microseconds for a number: it is loaded and asked only for what has such a shape.
+The library needs 60 ms to load and some 50 microseconds for a number: it is asked only for what has such a shape.
 """
 
 import re
@@ -10,7 +10,7 @@ from trace_summarization.redaction.spans import Span
 _SEPARATOR = r"[ \u00a0.\-\u2010-\u2013/]"
 _INTERNATIONAL = re.compile(rf"(?:\+|＋)\d{{1,3}}(?:(?:{_SEPARATOR}{{0,2}}\(?\d{{1,5}}\)?){{1,7}})")
 _ZEROS = re.compile(rf"00[1-9]\d{{0,2}}(?:{_SEPARATOR}?\(?\d{{1,5}}\)?){{2,6}}")
-# Group 1 to 4 digits in brackets or not, and at least one separator: what is only digits needs a word that announces it.
+# With at least one separator: what is only digits needs a word that announces it.
 _NATIONAL = re.compile(
     rf"\(\d{{2,5}}\){_SEPARATOR}?\d{{2,5}}(?:{_SEPARATOR}\d{{2,5}}){{0,3}}"
     rf"|1[-. ]\(?\d{{3}}\)?[-. ]\d{{3}}[-. ]\d{{4}}"
@@ -22,36 +22,42 @@ _NATIONAL = re.compile(
     rf"|8[ -]\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d{{2}}[ -]\d{{2}}"
 )
 _RUN = re.compile(r"(?:\+|＋|\()?\(?\d[\d ().\-/\u00a0\u2010-\u2013]{5,}\d")
+_PLAIN = re.compile(r"\(?[+＋]?\(?\d[\d().\-/]*(?:[ \u00a0]+(?:[\d.\-/]|\(\d+\))[\d().\-/]*)*")
 _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
-_ANNOUNCING = (
-    "phone,tel,mobil,móvil,cell,celular,call,fax,whatsapp,sms,contact,handy,text me,text us,text him,text her,dial,ring,reach,portable,téléphone,teléfono,телефон,тел.,звон"
-    ",电话,手机,電話,携帯,전화,फोन,هاتف,my number,his number,her number,your number,meine nummer,mi número,meu número,мой номер"
-).split(",")
+# Ends right before the number: a word such as `phone`, perhaps `number`, `is`, `me at`, and signs of a field's name.
 _ANNOUNCED = re.compile(
-    r"[^\W\d_]{0,10}(?:[ _-]?(?:number|phone|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a|au|al|unter|code|back|:)\b\.?){0,4}"
-    r"[\"'\\*]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\]{0,6}(\(?[+＋]?\(?\d[\d ().\-/]{5,20}\d)",
+    r"(?:(?<![^\W_])[^\W\d_]{0,16}(?:phone|tel|telefon|handy|mobil|mobile|fax|telefone|teléfono|whatsapp)"
+    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
+    r"|звон\w{1,4}|text(?= (?:me|us|him|her))|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
+    r"|мой номер)|电话|手机|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
+    r"(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a|au|al"
+    r"|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
     re.IGNORECASE,
 )
-_REGIONS = tuple(
-    "US GB DE FR IN BR JP CN AU ES IT MX NL CH AT SE PL KR RU ZA TR BE PT IE NZ SG ID VN NG AR CO".split()  # noqa: SIM905
+_REGIONS = (
+    *("US", "GB", "DE", "FR", "IN", "BR", "JP", "CN", "AU", "ES", "IT", "MX", "NL", "CH", "AT", "SE", "PL", "KR", "RU"),
+    *("ZA", "TR", "BE", "PT", "IE", "NZ", "SG", "ID", "VN", "NG", "AR", "CO"),
 )
 _REGIONS_BY_START = {
-    "0": tuple("GB DE FR AU IT NL JP KR CH AT SE BE IE NZ ZA TR CN NG ID VN IL UA AR".split()),  # noqa: SIM905
+    "0": (
+        *("GB", "DE", "FR", "AU", "IT", "NL", "JP", "KR", "CH", "AT", "SE", "BE"),
+        *("IE", "NZ", "ZA", "TR", "CN", "NG", "ID", "VN", "IL", "UA", "AR"),
+    ),
     "1": ("US", "CN"),
     "8": ("US", "RU", "IN"),
 }
 _REGIONS_BESIDES = ("US", "IN", "ES", "BR", "PL")
 _NO_PHONE_BEFORE = re.compile(
-    r"(?:[\w)\]]|[\d][.,:/-]|[€$£¥#@=/_]|\b(?:order|id|ref|isbn|issn|version|v|invoice|ticket|sku|part|model|serial|tracking|account|case|flight"
-    r"|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?(?: (?:no|number|nr|id))?[.:#=]{0,2}[ \"']{0,3})$",
+    r"(?:[\w)\]]|[\d][.,:/-]|[€$£¥#@=/_]|\b(?:order|id|ref|isbn|issn|version|v|invoice|ticket|sku|part|model|serial|tracking"
+    r"|account|case|flight|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?"
+    r"(?: (?:no|number|nr|id))?[.:#=]{0,2}[ \"']{0,3})$",
     re.IGNORECASE,
 )
 _DATE_OR_NUMBER = re.compile(
-    r"(?:0?\d|1[0-2])[./-](?:0?[1-9]|[12]\d|3[01])[./-](?:19|20)\d\d$|\((?:19|20)\d\d\)|"
-    r"(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.]|0?\d[./-](?:0?\d|1[0-2])[./-](?:19|20)\d\d|(?:0?[1-9]|[12]\d|3[01])[./ -](?:0?[1-9]|1[0-2])[./-](?:19|20)?\d\d(?:$|[ T])"
+    r"(?:0?\d|1[0-2])[./-](?:0?[1-9]|[12]\d|3[01])[./-](?:19|20)\d\d$|\((?:19|20)\d\d\)"
+    r"|(?:19|20)\d\d[-/.](?:0?[1-9]|1[0-2])[-/.]|0?\d[./-](?:0?\d|1[0-2])[./-](?:19|20)\d\d"
+    r"|(?:0?[1-9]|[12]\d|3[01])[./ -](?:0?[1-9]|1[0-2])[./-](?:19|20)?\d\d(?:$|[ T])"
 )
-
-
 _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{2,6}\b", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:(?:\+|00)?1[-. ])?(?:\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})"
@@ -78,22 +84,21 @@ def find_phones(text: str) -> list[Span]:
 def _candidates(text: str) -> list[tuple[int, int, bool]]:
     """Start, end, and whether a word announces a number, in order."""
     found: list[tuple[int, int, bool]] = []
-    lower = text.lower() if len(text.lower()) == len(text) else text
-    for word in _ANNOUNCING:
-        at = lower.find(word)
-        while at >= 0:
-            number = _ANNOUNCED.match(text, at + len(word))
-            if number and not text[at - 1 : at].replace("_", "x").isalpha():
-                found.append((number.start(1), number.end(1), True))
-            at = lower.find(word, at + len(word))
     for run in _RUN.finditer(text):
         start, end = run.span()
+        patterns: tuple[re.Pattern[str], ...] = (_INTERNATIONAL,)
         if end - start <= _LONGEST_RUN:
-            for pattern in (_INTERNATIONAL, _NATIONAL, _ZEROS):
-                found += [(match.start(), match.end(), False) for match in pattern.finditer(text, start, end)]
-        else:
-            found += [(match.start(), match.end(), False) for match in _INTERNATIONAL.finditer(text, start, end)]
+            patterns = (_INTERNATIONAL, _NATIONAL, _ZEROS)
+            if _has_digits_of_phone(text[start:end]) and _ANNOUNCED.search(text, max(0, start - 48), start):
+                number = _PLAIN.match(text, start, end)
+                found += [(start, number.end(), True)] if number else []
+        for pattern in patterns:
+            found += [(match.start(), match.end(), False) for match in pattern.finditer(text, start, end)]
     return sorted(found, key=lambda candidate: (candidate[0], not candidate[2], -candidate[1]))
+
+
+def _has_digits_of_phone(number: str) -> bool:
+    return 7 <= sum(map(str.isdigit, number)) <= 20 and not _DATE_OR_NUMBER.match(number)
 
 
 def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:

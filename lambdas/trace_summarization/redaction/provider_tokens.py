@@ -9,7 +9,7 @@ from trace_summarization.redaction.spans import Span
 
 # Not within a word; but after an escape (`\n`, `%3D`, `\u003d`), which ends with a letter or digit.
 _NOT_IN_WORD = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|(?<=\\u[0-9A-Fa-f]{4}))"
-_TOKEN_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 
@@ -82,7 +82,7 @@ _FORMS = (
     _form("Yandex", "AQVN", r"[\w-]{35,40}"),
     _form("Yandex", "y0_", r"[\w-]{40,80}"),
     _form("Heroku", "HRKU-", r"[\w-]{30,80}"),
-    _form("Fly.io", "FlyV1 ", r"(fm\d_[\w+/=-]{30,1000})"),
+    _form("Fly.io", "fm2_", r"[\w+/=-]{30,1000}"),
     _form("Fly.io", "fo1_", r"[\w-]{30,100}"),
     _form("Supabase", "sbp_", r"[0-9a-f]{32,64}"),
     _form("Supabase", "sb_secret_", r"[\w-]{20,80}"),
@@ -207,16 +207,18 @@ _FORMS = (
 _PUBLIC_STARTS = ("pk_", "pk-", "phc_", "price_", "prod_")
 _DISCORD = re.compile(r"[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,40}")
 _WORD_OR_NUMBER = re.compile(r"[a-z]{0,15}\d{0,4}|[A-Z]?[a-z]{0,14}|[A-Z]{1,9}|\d{1,6}")
+_LONG_WORD = re.compile(r"[A-Za-z0-9_\-./=:@+%~&]{14,}")  # every token is, with its anchor, within one
 _LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}={0,2}")
 
 
 def find_provider_tokens(text: str) -> list[Span]:
     """Spans of all tokens that show by their form whose they are."""
     spans: list[Span] = []
+    long_words = "\n".join(_LONG_WORD.findall(text))
     for form in _FORMS:
-        at = text.find(form.anchor)
-        if at < 0:
+        if form.anchor not in long_words:
             continue
+        at = text.find(form.anchor)
         pattern = _compiled(form.pattern)
         while at >= 0:
             found = pattern.match(text, at - _lead(text, at, form.lead) if form.lead else at)
@@ -242,7 +244,7 @@ def find_long_runs(text: str) -> list[Span]:
 def _lead(text: str, at: int, most: int) -> int:
     """How many characters right before `at` can belong to a token, at most `most`."""
     before = text[max(0, at - most) : at]
-    return len(before) - len(before.rstrip(_TOKEN_CHARS + ".~:/"))
+    return len(before) - len(before.rstrip(_ALPHABET + ".~:/"))
 
 
 def _is_random(found: re.Match[str], form: _Form) -> bool:

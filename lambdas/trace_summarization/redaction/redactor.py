@@ -7,6 +7,7 @@ from types import ModuleType
 
 from trace_summarization.redaction.spans import Kind, Span
 
+_MAX_PASSES = 6  # what is taken out can uncover what stood right beside it
 _HIDDEN = "[secret]"
 _BEFORE_JSON_VALUE = re.compile(r"(\\*)\"\s{0,8}:\s{0,8}$")
 _SCHEME_BEFORE_HIDDEN = re.compile(r"\b(?:bearer|basic) +(?=\[secret\])", re.IGNORECASE)
@@ -15,8 +16,8 @@ _SCHEME_BEFORE_HIDDEN = re.compile(r"\b(?:bearer|basic) +(?=\[secret\])", re.IGN
 class Redactor:
     """Stable placeholders within one trace: the same value is `[email-1]` wherever it stands.
 
-    Placeholders: `[secret-1]`, `[password-1]`, `[private-key-1]`, `[card-1]`, `[email-1]`, `[phone-1]`, numbered by first
-    appearance. What surrounds a value stays as it is; a number that was a JSON value becomes a JSON string.
+    Placeholders: `[secret-1]`, `[password-1]`, `[private-key-1]`, `[card-1]`, `[email-1]`, `[phone-1]`, in the order
+    of appearance. What surrounds a value stays as it is; a number that was a JSON value becomes a JSON string.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,14 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """The text with placeholders; any string is accepted, and redacting twice changes nothing."""
+        for _ in range(_MAX_PASSES):
+            redacted = self._redact_once(text)
+            if redacted == text:
+                break
+            text = redacted
+        return text
+
+    def _redact_once(self, text: str) -> str:
         pieces: list[str] = []
         at = 0
         for span in _finders().everything(text):
@@ -55,6 +64,15 @@ def hide_secrets(text: str) -> str:
 
     For text that a model wrote: what merely looks like a secret is hidden too, as nothing is lost by it.
     """
+    for _ in range(_MAX_PASSES):
+        hidden = _hide_once(text)
+        if hidden == text:
+            break
+        text = hidden
+    return text
+
+
+def _hide_once(text: str) -> str:
     pieces: list[str] = []
     at = 0
     for span in _finders().secrets(text, wary=True):

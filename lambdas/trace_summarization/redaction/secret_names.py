@@ -11,14 +11,15 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_PASSWORD_WORDS = (
+_OF_PASSWORDS = (
     "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
-    "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo|mot de passe|mật khẩu|kata sandi"
+    "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo"
+    "|mot de passe|mật khẩu|kata sandi"
     "|requirepass|pass|pw"
 )
-_SECRET_WORDS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
-SECRET_WORD = re.compile(f"{_PASSWORD_WORDS}|{_SECRET_WORDS}")
-_IS_PASSWORD = frozenset(_PASSWORD_WORDS.split("|")) - {"pass"} | {"pw", "passwords"}
+_OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
+SECRET_WORD = re.compile(f"{_OF_PASSWORDS}|{_OF_SECRETS}")
+_IS_PASSWORD = frozenset(_OF_PASSWORDS.split("|")) - {"pass"} | {"pw", "passwords"}
 _COMPOUNDS = re.compile(
     r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
     r"|refreshtoken|idtoken|bearertoken|clientsecret|appsecret|apisecret|apitoken|sessiontoken|bottoken|csrftoken|sharedkey"
