@@ -8,7 +8,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-NAMES = ("bundles", "clickhouse", "corpus", "money", "orchestration", "redaction", "references", "text_repr")
+NAMES = (
+    "bundles",
+    "clickhouse",
+    "corpus",
+    "injection",
+    "money",
+    "orchestration",
+    "redaction",
+    "references",
+    "text_repr",
+)
 OVER_EVENT_FILES = frozenset({"corpus", "text_repr"})  # these take `--events`
 
 
