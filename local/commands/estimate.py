@@ -51,7 +51,8 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
 
     def remember(step: Progress) -> None:
         if step.message == _TEAM_COMPLETED:
-            teams[step.fields["team_id"]] = {name: step.fields[name] for name in _TOLD}
+            # The log leaves out what is null, such as the cost of a model without a price.
+            teams[step.fields["team_id"]] = {name: step.fields.get(name) for name in _TOLD}
 
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), output.say) as info:
         execution = run_and_tell(info, given, output, remember)
