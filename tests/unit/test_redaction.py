@@ -63,9 +63,9 @@ def test_text_of_a_model_hides_secrets_and_leaves_addresses() -> None:
 
 
 _WORDS = (
-    'password|=|: |"|\\|\\n|token|api_key|a1b2c3d4e5f6g7h8|@|a@b.co|://|u:p1@h|Bearer |--|0|1|(|)|-|.|\ud800|é|İ|hunter2|[secret-1]'
-    "|&|;|,|_|/|x|<|>|</|value|pass|'|sig=|my password is |curl -u a:b1c |Cookie: sid=|+1 415 555 2671|4111 1111 1111 1111| "
-    "|\n|-----BEGIN PRIVATE KEY-----|call "
+    'password|=|: |"|\\|\\n|token|api_key|a1b2c3d4e5f6g7h8|@|a@b.co|://|u:p1@h|Bearer |--|0|1|(|)|-|.|\ud800|é|İ'
+    "|hunter2|[secret-1]|&|;|,|_|/|x|<|>|</|value|pass|'|sig=|my password is |curl -u a:b1c |Cookie: sid=| |\n"
+    "|+1 415 555 2671|4111 1111 1111 1111|-----BEGIN PRIVATE KEY-----|call "
 )
 _PIECES = st.sampled_from([*_WORDS.split("|"), _GITHUB]) | st.text(max_size=3)
 
@@ -87,8 +87,8 @@ def test_any_text_can_be_redacted(text: str) -> None:
 
 
 _DENSE = (
-    'a|-|sk-|1|1 |12-|@|a@|a.|password=|password: |password | |://|://a:b@|+1 |(1|token=a,|\\|"|key:|BEGIN |Cookie: a=|_live_|eyJa.|M'
-    "|-----BEGIN PRIVATE KEY-----|curl |call 1|4111 |pass"
+    'a|-|sk-|1|1 |12-|@|a@|a.|password=|password: |password | |://|://a:b@|+1 |(1|token=a,|\\|"|key:|BEGIN |Cookie: a='
+    "|_live_|eyJa.|M|-----BEGIN PRIVATE KEY-----|curl |call 1|4111 |pass|echo a"
 )
 
 

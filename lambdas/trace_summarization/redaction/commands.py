@@ -19,6 +19,7 @@ _FORMS = tuple(
         ),
         ("wget ", rf"wget [^\n|]{{0,400}}?--(?:http-|ftp-)?password[ =]{_QUOTE}{_VALUE}"),
         ("http ", rf"http (?:[^\n|]{{0,200}}?\s)?(?:-a|--auth)[ =]{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}"),
+        ("echo ", rf"echo {_QUOTE}{_VALUE}{_QUOTE}\s{{0,4}}\|\s{{0,4}}sudo -S"),
         ("wandb login ", rf"wandb login (?:--relogin )?{_QUOTE}([0-9a-f]{{40}})"),
         ("sshpass ", rf"sshpass (?:-\w+ )?-p ?{_QUOTE}{_VALUE}"),
         (
@@ -32,7 +33,7 @@ _FORMS = tuple(
         ("login ", rf"(?<=az )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
         ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
-        ("zip ", rf"(?<![\w-])zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),
+        ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),
         ("openssl ", rf"openssl [^\n|]{{0,300}}?-pass(?:in|out)? {_QUOTE}pass:{_VALUE}"),
         ("REQUIREPASS ", rf"REQUIREPASS {_QUOTE}{_VALUE}"),
         ("requirepass ", rf"requirepass {_QUOTE}{_VALUE}"),

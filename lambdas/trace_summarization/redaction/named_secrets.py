@@ -38,7 +38,7 @@ _PROSE = _words(
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _BLANK = r"[ \t]"
 _TYPE = r"[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
-_VERB = r"(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|set\ to|i|que\ es)"
+_VERB = r"(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
 # What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
@@ -52,7 +52,7 @@ _AFTER = re.compile(
       |(?P<says>{_BLANK}{{1,8}}(?:{_VERB}{_BLANK}{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
       |(?P<sign>{_BLANK}{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}
         (?P<gap>{_BLANK}{{0,30}}))
-      |(?P<blank>{_BLANK}{{1,8}}(?:[-–—]{_BLANK}{{1,4}})?)
+      |(?P<blank>{_BLANK}{{1,8}}(?:[-–—→]{_BLANK}{{1,4}})?)
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -60,6 +60,8 @@ _OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u00
 _CLOSED_BY = {"“": "”", "„": "“", "«": "»"}
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
+_LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
+_BASE64_KEY = re.compile(r"[A-Za-z0-9]{20,}|[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==")
 _LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
 
@@ -138,7 +140,12 @@ def _is_surely_random(value: str, name: Name) -> bool:
     """Whether the value shows by itself what it is, so that nothing between it and the name has to say so."""
     if name.kind == "password":
         return value.isalnum() and len(value) >= 8 and _is_mixed(value)
-    return name.word != "key" and len(value) >= 20 and value.isalnum() and _is_mixed(value)
+    alphabet = _BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
+    return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and _is_mixed(value)
+
+
+def _is_path_or_url(value: str) -> bool:
+    return _PATH_OR_URL.match(value) is not None and not (_BASE64_KEY.fullmatch(value) and _is_mixed(value))
 
 
 def _is_flag(before: str, name: Name) -> bool:
@@ -213,7 +220,7 @@ def _without_scheme(value: _Value) -> _Value:
 _PATH_OR_URL = re.compile(r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+.-]{1,20}://)")
 _IDENTIFIERS = re.compile(r"^[A-Za-z_$][A-Za-z_]*(?:[.:-]{1,2}[A-Za-z_][A-Za-z_]*)*$")
 _CODE = re.compile(
-    r"^[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*(?:\(|\[|\.$)|^(?:await|new|function|lambda|return|not|if)$|^[({\[]|=>|==|\$\{|\{\{"
+    r"^[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*(?:\(|\[|\.$)|^(?:await|new|function|lambda|return|not|if)$|^[({\[]|=>|==(?!$)|\$\{|\{\{"
 )
 _ATTRIBUTE = re.compile(r"^[a-z_][\w]*(?:\.[A-Za-z_]\w*)+$")
 _SENTENCE_END = re.compile(
@@ -223,7 +230,7 @@ _REAL_TOKEN = re.compile(r"^[A-Za-z0-9_+/=.~:!@#$%^&*-]+$")
 
 
 def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
-    if any(char in value for char in "\n\t") or _PATH_OR_URL.match(value):
+    if any(char in value for char in "\n\t") or _is_path_or_url(value):
         return False
     if form == "argument":
         return name.strong and " " not in value and len(value) >= 6 and _is_mixed(value)
@@ -251,7 +258,7 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
 
 def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
     word = value.text
-    if form == "argument" or _PATH_OR_URL.match(word) or _CODE.search(word):
+    if form == "argument" or _is_path_or_url(word) or _CODE.search(word):
         return False
     next_char = text[value.end : value.end + 1]
     tight = form == "sign" and not after.group("gap")

@@ -17,6 +17,7 @@ _NATIONAL = re.compile(
     rf"|(?:001[-.])?\d{{3}}([-.])\d{{3}}\1\d{{4}}|[2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}"
     rf"|0\d{{1,5}}(?:{_SEPARATOR}\d{{2,8}}){{1,5}}"
     rf"|[6-9]\d{{4}}[ -]\d{{5}}"
+    rf"|1[38]00 \d{{3}} \d{{3}}"
     rf"|1[3-9]\d([ -])\d{{4}}\2\d{{4}}"
     rf"|[6-9]\d{{2}}([ -])\d{{3}}\3\d{{3}}|[6-9]\d{{2}}( )\d{{2}}\4\d{{2}}\4\d{{2}}"
     rf"|8[ -]\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d{{2}}[ -]\d{{2}}"
@@ -28,11 +29,15 @@ _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
 _ANNOUNCED = re.compile(
     r"(?:(?<![^\W_])[^\W\d_]{0,16}(?:phone|tel|telefon|handy|mobil|mobile|fax|telefone|teléfono|whatsapp)"
     r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
-    r"|звон\w{1,4}|text(?= (?:me|us|him|her))|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
+    r"|звон\w{1,4}|ph|mob|tlf|text(?= (?:me|us|him|her))"
+    r"|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
     r"|мой номер)|电话|手机|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
-    r"(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a|au|al"
-    r"|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
+    r"(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a"
+    r"|au|al|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
     re.IGNORECASE,
+)
+_ANNOUNCED_AFTER = re.compile(
+    r" is (?:my|his|her|our|the) (?:new |work |home )?(?:phone|mobile|cell|number)", re.IGNORECASE
 )
 _REGIONS = (
     *("US", "GB", "DE", "FR", "IN", "BR", "JP", "CN", "AU", "ES", "IT", "MX", "NL", "CH", "AT", "SE", "PL", "KR", "RU"),
@@ -43,7 +48,7 @@ _REGIONS_BY_START = {
         *("GB", "DE", "FR", "AU", "IT", "NL", "JP", "KR", "CH", "AT", "SE", "BE"),
         *("IE", "NZ", "ZA", "TR", "CN", "NG", "ID", "VN", "IL", "UA", "AR"),
     ),
-    "1": ("US", "CN"),
+    "1": ("US", "CN", "AU"),
     "8": ("US", "RU", "IN"),
 }
 _REGIONS_BESIDES = ("US", "IN", "ES", "BR", "PL")
@@ -89,12 +94,16 @@ def _candidates(text: str) -> list[tuple[int, int, bool]]:
         patterns: tuple[re.Pattern[str], ...] = (_INTERNATIONAL,)
         if end - start <= _LONGEST_RUN:
             patterns = (_INTERNATIONAL, _NATIONAL, _ZEROS)
-            if _has_digits_of_phone(text[start:end]) and _ANNOUNCED.search(text, max(0, start - 48), start):
+            if _has_digits_of_phone(text[start:end]) and _is_announced(text, start, end):
                 number = _PLAIN.match(text, start, end)
                 found += [(start, number.end(), True)] if number else []
         for pattern in patterns:
             found += [(match.start(), match.end(), False) for match in pattern.finditer(text, start, end)]
     return sorted(found, key=lambda candidate: (candidate[0], not candidate[2], -candidate[1]))
+
+
+def _is_announced(text: str, start: int, end: int) -> bool:
+    return bool(_ANNOUNCED.search(text, max(0, start - 48), start) or _ANNOUNCED_AFTER.match(text, end))
 
 
 def _has_digits_of_phone(number: str) -> bool:

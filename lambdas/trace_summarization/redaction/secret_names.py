@@ -18,7 +18,11 @@ _OF_PASSWORDS = (
     "|requirepass|pass|pw"
 )
 _OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
-SECRET_WORD = re.compile(f"{_OF_PASSWORDS}|{_OF_SECRETS}")
+_OF_KEYS = (
+    "clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
+    "|api-schlüssel|chiave api|apiキー|api密钥|密钥|令牌|トークン|токен|ключ api|api-ключ"
+)
+SECRET_WORD = re.compile(f"{_OF_PASSWORDS}|{_OF_SECRETS}|{_OF_KEYS}")
 _IS_PASSWORD = frozenset(_OF_PASSWORDS.split("|")) - {"pass"} | {"pw", "passwords"}
 _COMPOUNDS = re.compile(
     r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
@@ -86,6 +90,8 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
     whole = identifier + keyword + tail
     if keyword.lower() == "pw" and (tail[:1].isalnum() or identifier[-1:].isalnum()):
         return None  # within a word
+    if keyword.lower() in _OF_KEYS.split("|"):
+        return Name("secret", True, False, "api key")
     if " " in keyword or not whole.isascii():
         words = [*re.findall(r"[^\W\d_]+", identifier.lower()), keyword.lower()]
     else:
