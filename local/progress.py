@@ -60,9 +60,8 @@ def _outcome(fields: Mapping[str, Any]) -> str:
 
 def _totals(fields: Mapping[str, Any]) -> str:
     if fields["traces_estimated"]:
-        cost = (
-            "unknown cost" if fields["estimated_cost_usd"] is None else f"about {fields['estimated_cost_usd']:.4f} USD"
-        )
+        usd = fields.get("estimated_cost_usd")  # the log leaves out what is null
+        cost = "unknown cost" if usd is None else f"about {usd:.4f} USD"
         return f"{fields['traces_estimated']} traces, {fields['estimated_input_tokens']} input tokens, {cost}"
     generated, reused = fields["summaries_generated"], fields["summaries_reused"]
     return (
