@@ -15,12 +15,15 @@ from adapters.settings import (
     DeadlineSettings,
     EnvironmentModel,
     ModelSettings,
+    SpendingSettings,
+    TeamParameterSettings,
 )
 from infra.bundling import BundleTarget, staged_bundle
+from infra.coordination import CoordinationTable
 from infra.embedding_queue import EmbeddingQueue
 from infra.monitoring import log_group
 from infra.settings import StackSettings, Vpc
-from infra.storage_settings import TeamAllowlist, secret
+from infra.storage_settings import EditableParameters, secret
 from trace_summarization import constants as c
 
 _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
@@ -45,7 +48,10 @@ class Functions(Construct):
     def __init__(self, scope: Construct, construct_id: str, settings: StackSettings) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
-        self.allowlist = TeamAllowlist(self, "TeamAllowlist", settings)
+        parameters = EditableParameters(self, "Parameters", settings)
+        self.allowlist = parameters.allowlist
+        self.team_settings = parameters.team_settings
+        self.coordination = CoordinationTable(self, "Coordination", settings)
         self.clickhouse_secret = secret(
             self,
             "ClickHouseSecret",
@@ -84,13 +90,14 @@ class Functions(Construct):
             clickhouse_events_table=chosen.events_table,
         )
         read_clickhouse_secret = self.clickhouse_secret.read_statement()
+        spending = SpendingSettings(coordination_table=self.coordination.table_name)
         return [
             _Function(
                 "plan_run",
                 "Validates the run's input, fixes its window, reads the team allowlist",
                 c.PLAN_LAMBDA_TIMEOUT_SECONDS,
                 memory_mb=512,
-                environment=[AllowlistSettings(allowed_team_ids_parameter=self.allowlist.parameter_name)],
+                environment=[AllowlistSettings(allowed_team_ids_parameter=self.allowlist.name)],
                 statements=[self.allowlist.read_statement()],
                 leaves_aws=False,
             ),
@@ -99,8 +106,12 @@ class Functions(Construct):
                 "Picks the traces of one team's window",
                 c.SAMPLE_LAMBDA_TIMEOUT_SECONDS,
                 memory_mb=512,
-                environment=[clickhouse, DeadlineSettings()],
-                statements=[read_clickhouse_secret],
+                environment=[
+                    clickhouse,
+                    DeadlineSettings(),
+                    TeamParameterSettings(team_settings_parameter=self.team_settings.name),
+                ],
+                statements=[read_clickhouse_secret, self.team_settings.read_statement()],
             ),
             _Function(
                 "summarize_trace",
@@ -110,11 +121,13 @@ class Functions(Construct):
                 environment=[
                     clickhouse,
                     ModelSettings(model_secret_arn=self.model_secret.arn),
+                    spending,
                     self.embedding_queue.environment,
                 ],
                 statements=[
                     read_clickhouse_secret,
                     self.model_secret.read_statement(),
+                    self.coordination.update_statement(),
                     *self.embedding_queue.write_statements(),
                 ],
             ),
@@ -123,8 +136,8 @@ class Functions(Construct):
                 "Adds up one team's outcomes and records the window as done",
                 c.AGGREGATE_LAMBDA_TIMEOUT_SECONDS,
                 memory_mb=512,
-                environment=[clickhouse],
-                statements=[read_clickhouse_secret],
+                environment=[clickhouse, spending],
+                statements=[read_clickhouse_secret, self.coordination.read_statement()],
             ),
             _Function(
                 "aggregate_run",

@@ -31,7 +31,9 @@ class TraceSummarizationStack(Stack):
 
         self._output("CoordinatorStateMachineArn", workflow.coordinator.state_machine_arn)
         self._output("TeamStateMachineArn", workflow.team_machine.state_machine_arn)
-        self._output("TeamAllowlistParameter", functions.allowlist.parameter_name)
+        self._output("TeamAllowlistParameter", functions.allowlist.name)
+        self._output("TeamSettingsParameter", functions.team_settings.name)
+        self._output("CoordinationTableName", functions.coordination.table_name)
         self._output("ClickHouseSecretArn", functions.clickhouse_secret.arn)
         self._output("ModelSecretArn", functions.model_secret.arn)
         if functions.embedding_queue.secret is not None:

@@ -132,8 +132,16 @@ def _summarize_team(scope: Construct, team_machine: sfn.StateMachine) -> sfn.ICh
         result_selector={
             "team_id": sfn.JsonPath.number_at("$.Input.team_id"),
             "status": "completed",
-            "traces_queried": sfn.JsonPath.number_at("$.Output.metrics.traces_queried"),
-            "summaries_generated": sfn.JsonPath.number_at("$.Output.metrics.summaries_generated"),
+            **{
+                name: sfn.JsonPath.number_at(f"$.Output.metrics.{name}")
+                for name in (
+                    "traces_queried",
+                    "summaries_generated",
+                    "cost_usd",
+                    "estimated_input_tokens",
+                    "estimated_cost_usd",
+                )
+            },
         },
     )
     # A child that failed, for whatever reason, is States.TaskFailed: one that used up its two hours too, because its

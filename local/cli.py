@@ -4,6 +4,7 @@ import click
 
 from local.commands.demo import demo
 from local.commands.doctor import doctor
+from local.commands.estimate import estimate
 from local.commands.load import load
 from local.commands.preview import preview
 from local.commands.run import run
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for command in (up, load, run, teams, summaries, preview, schedule, schema, doctor, demo):
+for command in (up, load, run, estimate, teams, summaries, preview, schedule, schema, doctor, demo):
     main.add_command(command)

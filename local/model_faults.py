@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-Kind = Literal["nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay"]
+Kind = Literal[
+    "nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay", "code_fence"
+]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 
@@ -19,11 +22,17 @@ class InvalidFault(ValueError):
 class Fault:
     """One fault. It applies to requests whose user message contains `match` (any, when None), `times` times.
 
-    Either `status` (with `headers` and `body`) or `kind` says what happens; `seconds` passes before.
+    With `sent` it applies only to requests that send these parameters: dotted paths (`response_format.type`,
+    `messages.0.role`) to their values, null for any value. So a dialect can be scripted: an endpoint that knows no
+    strict schema is a fault without `times` that answers what that endpoint answers. With a `share` below 1 it hits
+    so many of these requests, by chance. Either `status` (with `headers` and `body`) or `kind` says what happens;
+    `seconds` passes before.
     """
 
     match: str | None = None
+    sent: Mapping[str, Any] = field(default_factory=dict)
     times: int | None = None
+    share: float = 1.0
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
@@ -42,6 +51,7 @@ class FaultScript:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
+        self._lottery = random.Random(0)  # noqa: S311 - the same faults in every run
 
     def replace(self, script: object) -> None:
         """Set the faults from their JSON form. Raises InvalidFault and keeps the earlier ones."""
@@ -55,15 +65,29 @@ class FaultScript:
         """Have no faults."""
         self.replace([])
 
-    def take(self, user_message: str) -> Fault | None:
+    def take(self, user_message: str, parameters: Mapping[str, Any]) -> Fault | None:
         """The fault that this request runs into, used up by one."""
         with self._lock:
             for fault in self._faults:
                 applies = fault.match is None or fault.match in user_message
-                if applies and (fault.times is None or fault.times > 0):
+                applies = applies and all(_sends(parameters, path, value) for path, value in fault.sent.items())
+                applies = applies and (fault.times is None or fault.times > 0)
+                if applies and (fault.share >= 1 or self._lottery.random() < fault.share):
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
+
+
+def _sends(parameters: Any, path: str, value: Any) -> bool:
+    found = parameters
+    for name in path.split("."):
+        if isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        elif isinstance(found, Mapping) and name in found:
+            found = found[name]
+        else:
+            return False
+    return value is None or found == value
 
 
 def _fault(position: int, item: object) -> Fault:
@@ -81,7 +105,9 @@ def _fault(position: int, item: object) -> Fault:
         ("times", fault.times is None or _is_number(fault.times, int), "an integer of at least 0, or null"),
         ("status", fault.status is None or (_is_number(fault.status, int) and 200 <= fault.status < 600), "200 to 599"),
         ("kind", fault.kind is None or fault.kind in KINDS, f"one of {', '.join(KINDS)}"),
+        ("sent", isinstance(fault.sent, dict), "an object of parameters' paths and values"),
         ("headers", isinstance(fault.headers, dict), "an object of strings"),
+        ("share", _is_number(fault.share, int | float) and fault.share <= 1, "a number from 0 to 1"),
         ("seconds", _is_number(fault.seconds, int | float), "a number of at least 0"),
     )
     for name, is_allowed, what in checks:

@@ -1,12 +1,12 @@
 """A server that speaks OpenAI's API and answers offline, without a language model.
 
 `POST /v1/chat/completions` answers summary requests with an extractive summary of the trace in the prompt; the model in
-the answer is `offline-extractive`, whatever was asked for. `GET /v1/models` lists it. Tokens in `usage` are estimated:
-one per started four bytes of UTF-8.
+the answer is `offline-extractive`, whatever was asked for. `GET /v1/models` lists it. Tokens in `usage` are those of
+the `o200k_base` encoding, the answer's schema and four tokens per message included; nothing is ever cached.
 
 For tests: `GET /_requests` has the number of chat requests so far and one entry for each (time, model, status, SHA-256
-of the user message, tokens, fault); `POST /_faults` takes a list of faults (see `local.model_faults`), and
-`DELETE /_faults` ends them.
+of the user messages, tokens, service tier, response format, names of the parameters, fault); `POST /_faults` takes a
+list of faults (see `local.model_faults`), and `DELETE /_faults` ends them.
 
     python -m local.model_server --port 8000
 """
@@ -163,7 +163,7 @@ class _RequestHandler(BaseHTTPRequestHandler):
         began = time.monotonic()
         request = ChatRequest(json_of(self._body()))
         server = self._model_server
-        fault = server.faults.take(request.user)
+        fault = server.faults.take(request.user, request.parameters)
         time.sleep(fault.seconds if fault else 0.0)
         answer = completion(request, fault)
         time.sleep(max(0.0, server.latency_seconds - (time.monotonic() - began)))
@@ -177,6 +177,9 @@ class _RequestHandler(BaseHTTPRequestHandler):
                 "user_sha256": hashlib.sha256(request.user.encode("utf-8", "surrogatepass")).hexdigest(),
                 "input_tokens": request.input_tokens,
                 "output_tokens": answer["usage"]["completion_tokens"] if status == HTTPStatus.OK else 0,
+                "service_tier": request.service_tier,
+                "response_format": request.format,
+                "parameters": sorted(set(request.parameters) - {"model", "messages"}),
                 "fault": fault.name if fault else None,
             }
         )

@@ -1,4 +1,4 @@
-"""What moto 5.2.5's Step Functions interpreter lacks, compared with AWS.
+"""What moto 5.2.5 lacks, compared with AWS, nearly all of it in its Step Functions interpreter.
 
 Moto's interpreter is a copy of LocalStack's, with parts cut out. Each function here replaces one private part of it and
 says which symptom that removes; `tests/local_engines` has a test for each, which fails without it. Another version of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from typing import Any
 import botocore.session
 from botocore import xform_name
 from botocore.exceptions import ClientError
+from moto.dynamodb.responses import DynamoHandler
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
@@ -84,6 +86,7 @@ def install(clients: Callable[[str], Any], backoff_scale: float) -> None:
         reuse_parsed_definitions,
         reuse_parsed_paths,
         skip_component_logs,
+        make_item_updates_atomic,
         moto_executions.name_and_check_executions,
         moto_executions.keep_stopped_executions_stopped,
         moto_executions.end_timed_out_executions,
@@ -310,6 +313,20 @@ def retry_child_executions() -> None:
         return evaluate
 
     replace(StateTaskServiceCallback, "_eval_sync", make)
+
+
+def make_item_updates_atomic() -> None:
+    """Updates of one DynamoDB item at the same moment overwrite each other, and pass conditions that no longer hold."""
+    lock = threading.Lock()
+
+    def make(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call_action(handler: Any) -> Any:
+            with lock:
+                return original(handler)
+
+        return call_action
+
+    replace(DynamoHandler, "call_action", make)
 
 
 def reuse_parsed_definitions() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_NUMBERED = re.compile(r"L(\d+): (.*)")
+_NUMBERED = re.compile(r"(\d+) (.*)")
 _EVENT = re.compile(r"#(\d+) (\S+) ?(.*?)(?: \(([^()]*(?:\([^()]*\)[^()]*)*)\))?")
 _TRACE = re.compile(r"trace (.*) \(([^()]*)\)")
 _LABELLED = re.compile(r"((?:trace )?(?:input|output)\b)?\s?([^:]{0,160}?):(?: (.*))?")
@@ -98,11 +98,13 @@ def read_events(text: str) -> list[Event]:
 
 
 def _blocks(text: str) -> Iterator[list[tuple[int, str]]]:
-    """Structure lines, each with the content lines that continue it."""
+    """Entries, each with the content lines that continue it; a line without a number has that of the line above."""
     block: list[tuple[int, str]] = []
     for raw in text.split("\n"):
         match = _NUMBERED.fullmatch(raw)
         if match is None:
+            if raw.startswith(" ") and block:
+                block.append((block[-1][0], raw[1:]))
             continue
         number, line = int(match[1]), match[2]
         if line.startswith(" ") and block:

@@ -53,10 +53,16 @@ class ProgressReport:
 def _outcome(fields: Mapping[str, Any]) -> str:
     if fields["outcome"] == "skipped":
         return f"skipped ({fields.get('reason')})"
+    if fields["outcome"] == "estimated" and not fields.get("reused"):
+        return f"would send {fields['input_tokens']} tokens"
     return "reused" if fields.get("reused") else "summarized"
 
 
 def _totals(fields: Mapping[str, Any]) -> str:
+    if fields["traces_estimated"]:
+        usd = fields.get("estimated_cost_usd")  # the log leaves out what is null
+        cost = "unknown cost" if usd is None else f"about {usd:.4f} USD"
+        return f"{fields['traces_estimated']} traces, {fields['estimated_input_tokens']} input tokens, {cost}"
     generated, reused = fields["summaries_generated"], fields["summaries_reused"]
     return (
         f"{generated} summaries ({generated - reused} new, {reused} reused), {fields['summaries_skipped']} skipped, "

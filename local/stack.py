@@ -22,6 +22,7 @@ from local.stack_info import ACCESS_KEY, OFFLINE_PROVIDER, PROJECT_ROOT, StackIn
 from local.stack_options import ModelEndpoint, StackOptions
 from local.template import Arns, Resource, Template
 from trace_summarization.constants import EMBEDDING_TOPIC
+from trace_summarization.team_settings import NO_SETTINGS
 
 _LAMBDA_PYTHON = PROJECT_ROOT / ".venv" / "lambda-runtime" / "bin" / "python"
 
@@ -82,6 +83,7 @@ class Stack:
         self._enter("AWS", self.aws)
         resources = _LocalResources(template, self.aws)
         resources.create_secrets(self._secret_values(endpoint))
+        resources.create_tables()
         overrides = self._environment_overrides()
         functions = resources.functions(overrides, options.function_environment)
         self.runtime = LambdaRuntime(functions, _LAMBDA_PYTHON, log_dir, options.workers)
@@ -92,6 +94,9 @@ class Stack:
         self.aws.client("ssm").put_parameter(
             Name=environment["ALLOWED_TEAM_IDS_PARAMETER"], Type="String", Value=json.dumps(options.allowed_team_ids)
         )
+        self.aws.client("ssm").put_parameter(
+            Name=environment["TEAM_SETTINGS_PARAMETER"], Type="String", Value=NO_SETTINGS
+        )
         info = StackInfo(
             pid=os.getpid(),
             data_dir=options.data_dir,
@@ -100,6 +105,8 @@ class Stack:
             coordinator_arn=coordinator_arn,
             team_machine_arn=team_machine_arn,
             allowlist_parameter=environment["ALLOWED_TEAM_IDS_PARAMETER"],
+            team_settings_parameter=environment["TEAM_SETTINGS_PARAMETER"],
+            coordination_table=environment["COORDINATION_TABLE"],
             clickhouse_host="127.0.0.1",
             clickhouse_port=self.clickhouse.port,
             clickhouse_database=environment["CLICKHOUSE_DATABASE"],
@@ -182,6 +189,17 @@ class _LocalResources:
                 Name=secret.properties.get("Name", secret.logical_id), SecretString=json.dumps(values.get(variable, {}))
             )
             self._refs[secret.logical_id] = self._arns[secret.logical_id] = created["ARN"]
+
+    def create_tables(self) -> None:
+        """Create the template's DynamoDB tables."""
+        client = self._aws.client("dynamodb")
+        for table in self._template.of_type("AWS::DynamoDB::Table"):
+            given = ("TableName", "KeySchema", "AttributeDefinitions", "BillingMode")
+            created = client.create_table(**{name: table.properties[name] for name in given})["TableDescription"]
+            expiry = table.properties["TimeToLiveSpecification"]
+            client.update_time_to_live(TableName=created["TableName"], TimeToLiveSpecification=expiry)
+            self._refs[table.logical_id] = created["TableName"]
+            self._arns[table.logical_id] = created["TableArn"]
 
     def functions(
         self, overrides: Mapping[str, str], by_handler: Mapping[str, Mapping[str, str]]

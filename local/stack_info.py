@@ -33,6 +33,8 @@ class StackInfo(BaseModel):
     coordinator_arn: str
     team_machine_arn: str
     allowlist_parameter: str
+    team_settings_parameter: str
+    coordination_table: str
     clickhouse_host: str
     clickhouse_port: int
     clickhouse_database: str
@@ -58,6 +60,7 @@ class StackInfo(BaseModel):
             f"export COORDINATOR_ARN={self.coordinator_arn}",
             f"export TEAM_MACHINE_ARN={self.team_machine_arn}",
             f"export ALLOWED_TEAM_IDS_PARAMETER={self.allowlist_parameter}",
+            f"export TEAM_SETTINGS_PARAMETER={self.team_settings_parameter}",
         ]
 
     def aws(self, service: str) -> Any:

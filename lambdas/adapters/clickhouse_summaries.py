@@ -76,6 +76,12 @@ _METRIC_COLUMNS: Final = {
     "embedding_requests_unneeded": "UInt32",
     "summaries_skipped_by_reason": "Map(LowCardinality(String), UInt32)",
     "duration_seconds": "Float64",
+    "max_cost_usd": "Nullable(Float64)",
+    "cost_usd": "Nullable(Float64)",
+    "model_calls": "UInt32",
+    "input_tokens": "UInt64",
+    "cached_input_tokens": "UInt64",
+    "output_tokens": "UInt64",
 }
 
 

@@ -1,104 +1,139 @@
 """The model behind OpenAI's chat completions API, at OpenAI or at any endpoint that speaks the same protocol."""
 
 import json
-import re
+import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Final
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import openai
 from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
 
+from adapters.model_answers import (
+    answer_in,
+    is_unbilled,
+    retry_after_seconds,
+    typed_error,
+    usage_in,
+)
+from adapters.model_dialects import Dialect
+from adapters.secrets import ModelSecret
+from trace_summarization import constants as c
 from trace_summarization.errors import (
-    InvalidModelOutput,
-    ModelOutputCutOff,
+    BudgetExhausted,
+    ModelInputTooLong,
     ModelRateLimited,
     ModelRefused,
-    ModelRejectedRequest,
     ModelUnavailable,
+    SpendingUnavailable,
     TraceSummarizationError,
 )
 from trace_summarization.models import ModelUsage
-from trace_summarization.ports import ModelAnswer
-from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME
+from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
 
-DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
-# Several times what a detailed summary takes; a bound on what a runaway answer costs.
-MAX_OUTPUT_TOKENS: Final = 8_192
-_CONNECT_TIMEOUT_SECONDS = 10.0
-
-# The first gpt-5 models reason by default and take `minimal`; gpt-5.1 and later reject it and do not reason by default.
-_TAKES_MINIMAL_EFFORT = re.compile(r"gpt-5(-mini|-nano)?(-\d{4}-\d{2}-\d{2})?")
-_ERROR_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_CONTENT_FILTER = "content_filter"
-_REQUEST_TIMEOUT_STATUS = 408
-_RATE_LIMIT_STATUS = 429
-_SERVER_ERROR_STATUS = 500
+_CONNECT_TIMEOUT_SECONDS: Final = 10.0
+_FLEX: Final = "flex"
+_UNSENT_KEY: Final = "none"  # the client needs one
+_JITTER: Final = random.SystemRandom()
 
 
 class OpenAiSummaryModel:
-    """A `SummaryModel` over HTTP. One request per answer: retrying is left to the state machine.
+    """A `SummaryModel` over HTTP: asks, and asks again as far as the time and the budget allow.
 
-    `base_url` ends in the API's version (`https://api.openai.com/v1`); `provider` says who answers, by default the
-    host. Messages of the errors raised hold status and type only: what providers add can quote the prompt.
+    Again after 429 and 5xx, twice, when the endpoint says or after a short wait; at the standard tier where flex did
+    not answer; and without what the endpoint does not take, which is remembered per model. What cannot succeed within
+    the time is raised at once, for the state machine to retry. Messages of the errors hold status and type only.
     """
 
-    def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, provider: str = "") -> None:
-        self._provider = provider or urlsplit(base_url).hostname or base_url
-        self._api_key = api_key
-        self._base_url = base_url
+    def __init__(self, endpoint: ModelSecret) -> None:
+        self._endpoint = endpoint
+        self._dialects: dict[str, Dialect] = {}
         self._connect()
 
     @property
     def provider(self) -> str:
         """Who answers."""
-        return self._provider
+        return self._endpoint.provider
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
         self._caller.shutdown(wait=False)
 
-    def answer(self, model: str, system: str, user: str, timeout_seconds: float) -> ModelAnswer:
-        """Ask once. `timeout_seconds` bounds the whole call. Raises the `Model*` errors."""
-        # The client's own timeout bounds each wait for data, and gateways drip blanks to keep a connection open.
-        call = self._caller.submit(self._ask, model, system, user, timeout_seconds)
+    def answer(self, request: ModelRequest, timeout_seconds: float, spending: Spending) -> ModelAnswer:
+        """Ask for a summary. See `SummaryModel.answer`."""
+        question = _Question(request, timeout_seconds, self._endpoint.service_tier)
+        while True:
+            dialect = self._dialects.get(request.model, Dialect())
+            parameters = dialect.parameters(request, question.tier)
+            try:
+                completion, usage = self._paid_call(question, parameters, spending)
+            except (BudgetExhausted, SpendingUnavailable):
+                if question.failure is not None and question.may_have_paid:
+                    raise question.failure from None
+                raise
+            # Chained errors would carry the provider's message, which can quote the prompt, into logs: `from None`.
+            except (openai.APIError, json.JSONDecodeError, FutureTimeoutError) as error:
+                failure = typed_error(error, question.seconds_for_last_call)
+                question.failed(failure, paid=not is_unbilled(error))
+                adapted = _adapted(dialect, error, failure, parameters)
+                if adapted is not None:
+                    self._dialects[request.model] = adapted
+                elif not question.falls_back_from_flex(parameters) and not question.waits_to_retry(error):
+                    raise failure from None
+            else:
+                return answer_in(completion, usage)
+
+    def _paid_call(
+        self, question: "_Question", parameters: dict[str, Any], spending: Spending
+    ) -> tuple[ChatCompletion, ModelUsage]:
+        """One HTTP request, with its money set aside before and accounted for after."""
+        request, tier = question.request, parameters.get("service_tier")
+        reservation = spending.reserve(request.model, request.input_tokens, request.max_output_tokens, tier)
+        timeout = question.seconds_for_call(tier)  # only now: a budget that others hold is waited for
+        if timeout <= 0:
+            reservation.release()
+            raise ModelUnavailable("no time was left once the budget was granted: not asked")
         try:
-            completion = call.result(timeout_seconds)
+            completion = self._call(parameters, timeout)
+        except BaseException as error:
+            (reservation.release if is_unbilled(error) else reservation.keep)()
+            raise
+        usage = usage_in(completion, request.model)
+        if usage.input_tokens is None or usage.output_tokens is None:
+            reservation.keep()
+        else:
+            reservation.settle(usage)
+        return completion, usage
+
+    def _call(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
+        # The client's own timeout bounds each wait for data, and gateways drip blanks to keep a connection open.
+        call = self._caller.submit(self._create, parameters, timeout_seconds)
+        try:
+            return call.result(timeout_seconds)
         except FutureTimeoutError:
             self._abandon()
-            raise ModelUnavailable(f"no answer within {timeout_seconds:.0f} s") from None
-        # Chained errors would carry the provider's message, which can quote the prompt, into logs: hence `from None`.
-        except (openai.APIError, json.JSONDecodeError) as error:
-            raise _typed(error, timeout_seconds) from None
-        content = _content(completion)
-        usage = completion.usage
-        return ModelAnswer(
-            content,
-            ModelUsage(
-                model=completion.model if isinstance(completion.model, str) and completion.model else model,
-                input_tokens=_count(usage.prompt_tokens) if usage else None,
-                output_tokens=_count(usage.completion_tokens) if usage else None,
-            ),
-        )
+            raise
 
-    def _ask(self, model: str, system: str, user: str, timeout_seconds: float) -> ChatCompletion:
-        return self._client.chat.completions.create(
-            model=model,
-            messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": RESPONSE_SCHEMA},
-            },
-            max_completion_tokens=MAX_OUTPUT_TOKENS,
-            reasoning_effort="minimal" if takes_minimal_effort(model) else openai.omit,
-            timeout=openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds)),
+    def _create(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
+        timeout = openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds))
+        # Without a key there is no bearer token, which endpoints with a key in another header take for a wrong one.
+        headers = {"Authorization": openai.Omit()} if self._endpoint.api_key is None else {}
+        completion: ChatCompletion = self._client.chat.completions.create(
+            **parameters, timeout=timeout, extra_headers={**headers, **self._endpoint.headers}
         )
+        return completion
 
     def _connect(self) -> None:
-        self._client = openai.OpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0)
+        endpoint = self._endpoint
+        self._client = openai.OpenAI(
+            api_key=endpoint.api_key or _UNSENT_KEY,
+            base_url=endpoint.base_url,
+            default_query=dict(endpoint.query),
+            max_retries=0,
+        )
         self._caller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
     def _abandon(self) -> None:
@@ -107,55 +142,60 @@ class OpenAiSummaryModel:
         self._connect()
 
 
-def takes_minimal_effort(model: str) -> bool:
-    """Whether a model, named plainly or behind a gateway's prefix, takes `reasoning_effort: minimal`."""
-    return _TAKES_MINIMAL_EFFORT.fullmatch(model.rpartition("/")[2]) is not None
+class _Question:
+    """One `answer`, over all its HTTP requests: what is left of its time, its retries and its tier."""
+
+    def __init__(self, request: ModelRequest, timeout_seconds: float, tier: str | None) -> None:
+        self.request = request
+        self.tier = tier
+        self.failure: TraceSummarizationError | None = None
+        self.may_have_paid = False
+        self.seconds_for_last_call = 0.0
+        self._ends = time.monotonic() + timeout_seconds
+        self._retries = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the answer is no longer waited for."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def seconds_for_call(self, tier: str | None) -> float:
+        """How long the next call may take: the time left, or flex's share of it."""
+        self.seconds_for_last_call = self.seconds_left * (c.FLEX_SHARE_OF_TIME if tier == _FLEX else 1.0)
+        return self.seconds_for_last_call
+
+    def failed(self, failure: TraceSummarizationError, paid: bool) -> None:
+        """Remember how a request ended."""
+        self.failure = failure
+        self.may_have_paid = self.may_have_paid or paid
+
+    def falls_back_from_flex(self, parameters: dict[str, Any]) -> bool:
+        """Whether to go on at the standard tier: once, after flex had no capacity or took too long."""
+        if parameters.get("service_tier") != _FLEX or not isinstance(self.failure, ModelRateLimited | ModelUnavailable):
+            return False
+        self.tier = None
+        return self.seconds_left >= c.MODEL_SHORTEST_ANSWER_SECONDS
+
+    def waits_to_retry(self, error: Exception) -> bool:
+        """Wait for the next try and say yes; or say no, when it cannot help or an answer after it would be too late."""
+        if not isinstance(error, openai.APIStatusError) or self._retries == c.MODEL_RETRIES:
+            return False
+        if not isinstance(self.failure, ModelRateLimited | ModelUnavailable):
+            return False
+        wait = retry_after_seconds(error, datetime.now(UTC))
+        if wait is None:
+            wait = c.MODEL_RETRY_WAIT_SECONDS * 2**self._retries * _JITTER.uniform(0.5, 1.0)
+        if wait + c.MODEL_SHORTEST_ANSWER_SECONDS > self.seconds_left:
+            return False
+        self._retries += 1
+        time.sleep(wait)
+        return True
 
 
-def _content(completion: object) -> str:
-    # The client checks nothing: a proxy's HTML page comes as a string, missing fields as None.
-    if not isinstance(completion, ChatCompletion):
-        raise InvalidModelOutput("the answer is not a chat completion")
-    choices = completion.choices
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Choice):
-        raise InvalidModelOutput("the answer holds no choice")
-    choice = choices[0]
-    message = choice.message
-    if message is None:
-        raise InvalidModelOutput("the answer's choice holds no message")
-    if choice.finish_reason == _CONTENT_FILTER:
-        raise ModelRefused("stopped by the provider's content filter")
-    if message.refusal:
-        raise ModelRefused("the model refused")
-    if choice.finish_reason == "length":
-        raise ModelOutputCutOff(f"the answer was cut off at {MAX_OUTPUT_TOKENS} tokens or the model's own limit")
-    if not isinstance(message.content, str) or not message.content.strip():
-        raise InvalidModelOutput("the answer holds no content")
-    return message.content
-
-
-def _typed(error: openai.APIError | json.JSONDecodeError, timeout_seconds: float) -> TraceSummarizationError:
-    if isinstance(error, openai.APITimeoutError):
-        return ModelUnavailable(f"no answer within {timeout_seconds:.0f} s")
-    if isinstance(error, openai.APIConnectionError):
-        return ModelUnavailable(f"connection failed ({type(error.__cause__ or error).__name__})")
-    if not isinstance(error, openai.APIStatusError):
-        return InvalidModelOutput("the answer is not a JSON chat completion")
-    what = ", ".join([f"status {error.status_code}", *_error_words(error)])
-    if error.status_code == _RATE_LIMIT_STATUS:
-        return ModelRateLimited(what)
-    if error.status_code >= _SERVER_ERROR_STATUS or error.status_code == _REQUEST_TIMEOUT_STATUS:
-        return ModelUnavailable(what)
-    if _CONTENT_FILTER in (error.code, error.type):
-        return ModelRefused(what)
-    return ModelRejectedRequest(what)
-
-
-def _error_words(error: openai.APIStatusError) -> list[str]:
-    """The error's type and code as the provider states them, where they are single words."""
-    words = (word for word in (error.type, error.code) if isinstance(word, str) and _ERROR_WORD.fullmatch(word))
-    return list(dict.fromkeys(words))
-
-
-def _count(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0 else None
+def _adapted(
+    dialect: Dialect, error: Exception, failure: TraceSummarizationError, parameters: dict[str, Any]
+) -> Dialect | None:
+    """The dialect to go on with after an error that rejects a parameter, not the request's length or content."""
+    if not isinstance(error, openai.APIStatusError) or isinstance(failure, ModelInputTooLong | ModelRefused):
+        return None
+    return dialect.adapted_to(error, parameters)

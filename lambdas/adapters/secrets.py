@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from trace_summarization.errors import InvalidConfiguration, SecretUnavailable
 
@@ -73,17 +73,40 @@ class ClickHouseSecret(_Secret):
     secure: bool = True
 
 
-class ModelSecret(_Secret):
-    """How to reach the model: any endpoint that speaks OpenAI's API."""
+_OPENAI_HOST = "api.openai.com"
+_HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+_HeaderValue = Annotated[str, Field(pattern=r"^[ -~]*$")]
 
-    api_key: str = Field(pattern=r"^[!-~]+$", repr=False)
-    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://")
-    provider: str = ""
+
+class ModelSecret(_Secret):
+    """How to reach the model: any endpoint that speaks OpenAI's API.
+
+    `api_key` is sent as a bearer token; only endpoints other than OpenAI's may do without. `headers` and `query` go
+    with every request, for endpoints that want their key or version there. `service_tier` is sent where it is given.
+    """
+
+    api_key: str | None = Field(None, pattern=r"^[!-~]+$", repr=False)
+    base_url: str = Field(f"https://{_OPENAI_HOST}/v1", pattern=r"^https?://")
+    provider: str = Field("", validate_default=True)
+    headers: Mapping[_HeaderName, _HeaderValue] = Field({}, repr=False)
+    query: Mapping[str, str] = Field({}, repr=False)
+    service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
+
+    def __hash__(self) -> int:
+        """By content, so that clients can be kept by their secret."""
+        return hash(self.model_dump_json())
+
+    @field_validator("provider")
+    @classmethod
+    def _host_where_unnamed(cls, provider: str, info: ValidationInfo) -> str:
+        # Who answers is part of a summary's identity: a change of provider is no rerun.
+        return provider or urlsplit(info.data.get("base_url", "")).hostname or ""
 
     @model_validator(mode="after")
-    def _provider_from_host(self) -> Self:
-        # Who answers is part of a summary's identity: a change of provider is no rerun.
-        return self if self.provider else self.model_copy(update={"provider": urlsplit(self.base_url).hostname or ""})
+    def _key_where_openai_answers(self) -> Self:
+        if self.api_key is None and urlsplit(self.base_url).hostname == _OPENAI_HOST:
+            raise ValueError(f"api_key: missing; only endpoints other than {_OPENAI_HOST} may do without")
+        return self
 
 
 class KafkaSecret(_Secret):

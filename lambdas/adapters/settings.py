@@ -68,6 +68,18 @@ class KafkaSettings(EnvironmentModel):
     embedding_models: Names = c.DEFAULT_EMBEDDING_MODELS
 
 
+class SpendingSettings(EnvironmentModel):
+    """Where the ledger of what a run has spent is: a DynamoDB table."""
+
+    coordination_table: str = Field(min_length=3)
+
+
+class TeamParameterSettings(EnvironmentModel):
+    """Where the team settings are: an SSM parameter."""
+
+    team_settings_parameter: str
+
+
 class DeadlineSettings(EnvironmentModel):
     """How long a team's run starts new summaries."""
 

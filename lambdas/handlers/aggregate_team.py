@@ -10,10 +10,17 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from adapters.clickhouse import ClickHouseSummaryStore
-from adapters.settings import ClickHouseSettings
+from adapters.settings import ClickHouseSettings, SpendingSettings
+from adapters.spending import read_spending
 from handlers.edge import Event, logged_errors
-from trace_summarization.aggregation import aggregate_team
-from trace_summarization.models import BatchRunRow, BatchSummarizationMetrics, SummarizationActivityResult, TeamRun
+from trace_summarization.aggregation import NOTHING_SPENT, aggregate_team
+from trace_summarization.models import (
+    BatchRunRow,
+    BatchSummarizationMetrics,
+    RunSpending,
+    SummarizationActivityResult,
+    TeamRun,
+)
 
 logger = Logger()
 metrics = Metrics()
@@ -24,17 +31,22 @@ def _summary_store() -> ClickHouseSummaryStore:
     return ClickHouseSummaryStore.from_settings(ClickHouseSettings.from_environment(os.environ))
 
 
+def _spending(run: TeamRun) -> RunSpending:
+    return read_spending(SpendingSettings.from_environment(os.environ).coordination_table, run)
+
+
 @metrics.log_metrics
 @logged_errors(logger, "Aggregating the team's run failed")
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's calling convention
-    """`{run, outcomes}` -> BatchSummarizationResult."""
+    """`{run, outcomes}` -> BatchSummarizationResult. A dry run leaves no record and no metrics."""
     run = TeamRun.model_validate(event["run"])
     logger.append_keys(team_id=run.team_id, batch_run_id=run.batch_run_id, execution_id=run.execution_id)
     outcomes = [SummarizationActivityResult.model_validate(outcome) for outcome in event["outcomes"]]
     now = datetime.now(UTC)
-    result = aggregate_team(run, outcomes, now)
-    _summary_store().save_batch_run(BatchRunRow.of(run, result.metrics, now))
-    _measure(result.metrics)
+    result = aggregate_team(run, outcomes, now, NOTHING_SPENT if run.dry_run else _spending(run))
+    if not run.dry_run:
+        _summary_store().save_batch_run(BatchRunRow.of(run, result.metrics, now))
+        _measure(result.metrics)
     logger.info("Batch trace summarization completed", extra=result.metrics.model_dump(mode="json"))
     return result.model_dump(mode="json")
 
@@ -49,6 +61,12 @@ def _measure(counted: BatchSummarizationMetrics) -> None:
         ("SummariesFailed", counted.summaries_failed),
         ("EmbeddingRequestsSucceeded", counted.embedding_requests_succeeded),
         ("EmbeddingRequestsFailed", counted.embedding_requests_failed),
+        ("ModelCalls", counted.model_calls),
+        ("InputTokens", counted.input_tokens),
+        ("CachedInputTokens", counted.cached_input_tokens),
+        ("OutputTokens", counted.output_tokens),
     ):
         metrics.add_metric(name, MetricUnit.Count, value)
+    if counted.cost_usd is not None:
+        metrics.add_metric("ModelCost", MetricUnit.NoUnit, counted.cost_usd)  # USD
     metrics.add_metric("RunDuration", MetricUnit.Seconds, counted.duration_seconds)

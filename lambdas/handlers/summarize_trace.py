@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -12,7 +13,8 @@ from adapters.clickhouse import ClickHouseSummaryStore, ClickHouseTraceStore
 from adapters.kafka import KafkaEmbeddingQueue
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
-from adapters.settings import ClickHouseSettings, KafkaSettings, ModelSettings
+from adapters.settings import ClickHouseSettings, KafkaSettings, ModelSettings, SpendingSettings
+from adapters.spending import DynamoDbSpending
 from handlers.edge import Event, logged_errors
 from trace_summarization.models import TeamRun
 from trace_summarization.pipeline import Phases, PipelineResult, TracePipeline
@@ -21,22 +23,24 @@ logger = Logger()
 metrics = Metrics()
 
 
-def _pipeline() -> TracePipeline:
+def _pipeline(seconds_left: Callable[[], float]) -> TracePipeline:
     clickhouse = ClickHouseSettings.from_environment(os.environ)
     kafka = KafkaSettings.from_environment(os.environ)
+    table = SpendingSettings.from_environment(os.environ).coordination_table
     return TracePipeline(
         traces=ClickHouseTraceStore.from_settings(clickhouse),
         summaries=ClickHouseSummaryStore.from_settings(clickhouse),
         model=_model(ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)),
         queue=_queue(kafka),
         embedding_models=kafka.embedding_models,
+        spending=lambda run: DynamoDbSpending(table, run, seconds_left),
     )
 
 
 @functools.lru_cache(maxsize=1)
 def _model(secret: ModelSecret) -> OpenAiSummaryModel:
     """The model's client, kept until the secret changes: a rotated key must not wait for a new process."""
-    return OpenAiSummaryModel(secret.api_key, secret.base_url, secret.provider)
+    return OpenAiSummaryModel(secret)
 
 
 @functools.cache
@@ -54,8 +58,12 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         team_id=run.team_id, batch_run_id=run.batch_run_id, execution_id=run.execution_id, trace_id=trace_id
     )
     phases = Phases()
+
+    def seconds_left() -> float:
+        return context.get_remaining_time_in_millis() / 1_000
+
     try:
-        done = _pipeline().summarize(run, trace_id, phases, lambda: context.get_remaining_time_in_millis() / 1_000)
+        done = _pipeline(seconds_left).summarize(run, trace_id, phases, seconds_left)
     finally:
         durations = {f"{phase}_seconds": round(seconds, 4) for phase, seconds in phases.seconds.items()}
         logger.append_keys(**durations)
@@ -66,8 +74,20 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
 
 
 def _log(done: PipelineResult) -> None:
-    usage = {"input_tokens": done.usage.input_tokens, "output_tokens": done.usage.output_tokens} if done.usage else {}
+    usage = done.usage
+    took = (
+        {
+            "input_tokens": usage.input_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "output_tokens": usage.output_tokens,
+            "model_calls": usage.calls,
+            "cost_usd": usage.cost_usd,
+        }
+        if usage
+        else {}
+    )
+    why = {"detail": str(done.skipped_because)} if done.skipped_because else {}
     if done.embedding_error is not None:
         extra = {"error": type(done.embedding_error).__name__, "detail": str(done.embedding_error)}
         logger.warning("Embedding request could not be queued", extra=extra)
-    logger.info("Trace processed", extra={**done.result.model_dump(mode="json", exclude_none=True), **usage})
+    logger.info("Trace processed", extra={**done.result.model_dump(mode="json", exclude_none=True), **took, **why})

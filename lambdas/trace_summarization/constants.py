@@ -1,5 +1,6 @@
 """Names, defaults and limits, read by the Lambdas, the infrastructure and the documentation alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,8 +21,17 @@ MAX_WINDOW_MINUTES: Final = 1_440
 DEFAULT_WINDOW_LAG_MINUTES: Final = 10  # traces of the last minutes are still growing
 MAX_WINDOW_LAG_MINUTES: Final = 1_440
 DEFAULT_MODEL: Final = "gpt-4.1-mini"
+OFFLINE_MODEL: Final = "offline-extractive"  # what answers on one machine; nobody bills it: its summaries have no cost
 MAX_MODEL_NAME_LENGTH: Final = 128
 DEFAULT_MAX_CONCURRENT_TEAMS: Final = 5
+# USD per team and run. 100 traces of 60,000 tokens cost 2.70 with the default model: a whole default run fits, and a
+# mistake (1,000 traces of a dear model every hour) stops at an amount that nobody has to explain.
+DEFAULT_MAX_COST_USD: Final = 5.0
+MAX_COST_USD_LIMIT: Final = 10_000
+DEFAULT_MAX_INPUT_TOKENS: Final = 60_000  # about what the original's cut of the text comes to
+MIN_INPUT_TOKENS_LIMIT: Final = 1_000
+MAX_INPUT_TOKENS_LIMIT: Final = 1_000_000
+DEFAULT_REDACTION: Final = True
 MAX_TEAM_ID: Final = 2**53 - 1  # JSONPath numbers are doubles; ClickHouse's team_id is Int64
 
 # Initial value of the team allowlist parameter. A deploy creates the parameter with it and never overwrites it.
@@ -43,7 +53,10 @@ MAX_OUTCOME_BYTES: Final = 150
 CLICKHOUSE_MAX_EXECUTION_SECONDS: Final = 60
 CLICKHOUSE_CLIENT_TIMEOUT_SECONDS: Final = 75
 KAFKA_DELIVERY_TIMEOUT_SECONDS: Final = 15
-MODEL_TIMEOUT_SECONDS: Final = 120  # one call; shortened to what is left to the Lambda
+MODEL_TIMEOUT_SECONDS: Final = (
+    120  # one answer with its waits, retries and repair; shortened to what the Lambda has left
+)
+MODEL_SHORTEST_ANSWER_SECONDS: Final = 5.0  # with less time than this left, nothing more is asked
 PLAN_LAMBDA_TIMEOUT_SECONDS: Final = 30
 PLAN_TIMEOUT_SECONDS: Final = 40
 SAMPLE_LAMBDA_TIMEOUT_SECONDS: Final = 285
@@ -75,6 +88,30 @@ COORDINATOR_CHILD_WORKFLOW_RETRY_POLICY: Final = RetryPolicy(attempts=2, interva
 # Faults of the Lambda service itself (throttling, its own errors): nothing of ours ran, so more patience costs nothing.
 LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2, max_delay_seconds=60)
 
+# --- money -----------------------------------------------------------------------------------------------------------
+# Output tokens of one summary, for the price of a dry run: the upper end of what models were seen to answer.
+EXPECTED_OUTPUT_TOKENS: Final = {"detailed": 900, "minimal": 450}
+# Tokens of a request besides the trace's text: instructions, schema, and in a repair the answer that could not be used.
+PROMPT_TOKENS_LIMIT: Final = 6_000
+BUDGET_WAIT_SECONDS: Final = 30  # how long a call waits for money that other calls may give back
+# A reservation older than a Lambda can live is never given back: nobody waits for it.
+RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
+LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
+
+# --- what one request to the model may take ---------------------------------------------------------------------------
+# A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.
+# It is no more than that, because a budget sets aside for each request the most that its answer can cost.
+MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
+# Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
+REASONING_OUTPUT_TOKENS: Final = 6_000
+MODEL_RETRIES: Final = (
+    2  # after 429 and 5xx, within one attempt of a trace; the state machine retries with more patience
+)
+MODEL_RETRY_WAIT_SECONDS: Final = 1.0  # where the answer names no time; doubled by each retry, jittered
+# Flex answers late or not at all: what it may use of the time, so that the standard tier can still answer.
+FLEX_SHARE_OF_TIME: Final = 0.5
+MAX_REPAIRED_ANSWER_LENGTH: Final = 8_000  # characters of an invalid answer that the model is shown again
+
 # --- what a summary leaves behind ------------------------------------------------------------------------------------
 EVENT_NAME_TRACE_SUMMARY: Final = "$ai_trace_summary"
 AI_EVENT_NAMES: Final = (
@@ -87,7 +124,7 @@ AI_EVENT_NAMES: Final = (
     "$ai_feedback",
 )  # what counts as trace activity; summaries never do
 SUMMARY_ID_NAMESPACE: Final = UUID("6f1a9c1e-52a4-5d0e-9a5a-6a1f0d3b7c58")  # of the summary events' UUIDv5 ids
-PROMPT_VERSION: Final = "1"
+PROMPT_VERSION: Final = "2"
 
 EMBEDDING_TOPIC: Final = "document_embeddings_input"
 EMBEDDING_MESSAGE_VERSION: Final = 1

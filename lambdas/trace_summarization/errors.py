@@ -4,9 +4,9 @@
     |-- RetryableError               another attempt can help
     |   |-- ClickHouseUnavailable    refused, reset, timed out on the way
     |   |-- ClickHouseTimeout        the query ran into its time limit
-    |   |-- ModelUnavailable         refused, reset, timed out, 5xx
-    |   |-- ModelRateLimited         429
-    |   |-- InvalidModelOutput       not JSON, not the schema, empty
+    |   |-- ModelUnavailable         refused, reset, timed out, 5xx, and no time left to try again
+    |   |-- ModelRateLimited         429, and no time left to try again
+    |   |-- InvalidModelOutput       not JSON, not the schema, empty, and not repaired
     |   |-- SecretUnavailable        the secret store or parameter store did not answer
     |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
     |-- EmbeddingNotQueued           counted with its trace, never ends a state
@@ -16,9 +16,10 @@
         |-- InvalidConfiguration     a secret, an environment variable
         |-- ClickHouseAtCapacity     more load would make it worse: a later run recovers
         |-- ClickHouseQueryFailed    rejected: SQL, schema, rights
-        |-- ModelRejectedRequest     4xx other than 429
+        |-- ModelRejectedRequest     4xx other than 429, and 429 for an exhausted quota
+        |-- ModelInputTooLong        the trace does not fit the model's context or its limit per minute
         |-- ModelRefused             a refusal or the content filter
-        |-- ModelOutputCutOff        the answer did not fit `max_tokens`
+        |-- ModelOutputCutOff        the answer did not fit its limit, nor did a shorter one
         |-- BudgetExhausted          the run's cap leaves no money for a call: the trace is skipped
         `-- UnexpectedError          a fault of our own: the type and place are logged, not the message
 
@@ -47,15 +48,21 @@ class ClickHouseTimeout(RetryableError):
 
 
 class ModelUnavailable(RetryableError):
-    """The model's endpoint could not be reached, timed out or answered 5xx. Raised by the model adapter."""
+    """The model's endpoint could not be reached, timed out or answered 5xx. Raised by the model adapter.
+
+    After 5xx it has tried again itself, as far as the time allowed; the state machine tries again later.
+    """
 
 
 class ModelRateLimited(RetryableError):
-    """The model's endpoint answered 429. Raised by the model adapter."""
+    """The model's endpoint answered 429. Raised by the model adapter, which has waited as far as the time allowed."""
 
 
 class InvalidModelOutput(RetryableError):
-    """The model answered with nothing, with something that is not JSON, or outside the schema."""
+    """The model answered with nothing, with something that is not JSON, or outside the schema, and did not repair it.
+
+    Retried by the state machine: models do not answer the same way twice.
+    """
 
 
 class SecretUnavailable(RetryableError):
@@ -87,15 +94,22 @@ class ClickHouseQueryFailed(FinalError):
 
 
 class ModelRejectedRequest(FinalError):
-    """The model's endpoint answered 4xx other than 429. Raised by the model adapter."""
+    """The model's endpoint answered 4xx other than 429, or 429 for a quota that waiting does not refill.
+
+    Raised by the model adapter, after it has left out what the endpoint does not take.
+    """
+
+
+class ModelInputTooLong(FinalError):
+    """The request is longer than the model's context or its limit per minute. Raised by the model adapter."""
 
 
 class ModelRefused(FinalError):
-    """The model refused, or the provider's content filter stopped the answer."""
+    """The model refused, or the provider's content filter stopped the request or the answer."""
 
 
 class ModelOutputCutOff(FinalError):
-    """The answer was cut off at the output limit."""
+    """The answer was cut off at the output limit, and so was a second one that was asked to be shorter."""
 
 
 class BudgetExhausted(FinalError):

@@ -89,7 +89,9 @@ def summary_event(
         "$ai_summary_content_hash": identity.content_hash,
         FINGERPRINT_PROPERTY: identity.fingerprint,
         "$ai_summary_input_tokens": usage.input_tokens,
+        "$ai_summary_cached_input_tokens": usage.cached_input_tokens,
         "$ai_summary_output_tokens": usage.output_tokens,
+        "$ai_summary_calls": usage.calls,
         "$ai_summary_cost_usd": usage.cost_usd,
         "$ai_summarized_at": format_microseconds(summarized_at),
     }

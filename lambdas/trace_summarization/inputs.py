@@ -13,6 +13,7 @@ InputsT = TypeVar("InputsT", bound=BaseModel)
 
 # Step Functions adds this key to a child execution's input, so that the console links the two executions.
 STARTED_BY_KEY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+_MAX_EXECUTION_ID_LENGTH = 400
 _SHOWN_VALUE_LENGTH = 80
 _TOLD_PROBLEMS = 10
 
@@ -31,6 +32,16 @@ def parse_inputs(model: type[InputsT], raw: object) -> InputsT:
         raise InvalidInput("; ".join(problems)) from error
 
 
+def started_by(raw: object) -> str | None:
+    """The id of the execution that started this one; None when it was started by hand. Raises InvalidInput."""
+    value = raw.get(STARTED_BY_KEY) if isinstance(raw, Mapping) else None
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= _MAX_EXECUTION_ID_LENGTH:
+        raise InvalidInput(f"{STARTED_BY_KEY}: {_shown(value)} is not the id of an execution; leave it out")
+    return value
+
+
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
     field = str(detail["loc"][0]) if detail["loc"] else "input"
     if detail["type"] == "extra_forbidden":
@@ -46,14 +57,24 @@ def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
 
 def allowed_values(model: type[BaseModel], field: str) -> str:
     """What a field takes, read from its own schema: `an integer from 1 to 1000`. Empty for a time."""
-    schema: dict[str, Any] = model.model_json_schema()["properties"].get(field, {})
+    schema = _schema(model, field)
     if "enum" in schema:
         return " | ".join(schema["enum"])
     if schema.get("type") == "integer":
         return f"an integer from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("type") == "number":
+        return f"a number above {schema['exclusiveMinimum']:g}, at most {schema['maximum']:g}"
+    if schema.get("type") == "boolean":
+        return "true or false"
     if "pattern" in schema:
         return f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
     return ""
+
+
+def _schema(model: type[BaseModel], field: str) -> dict[str, Any]:
+    """The field's JSON schema; of an optional field, that of its value."""
+    schema: dict[str, Any] = model.model_json_schema()["properties"].get(field, {})
+    return next((kind for kind in schema.get("anyOf", []) if kind["type"] != "null"), schema)
 
 
 def _shown(value: object) -> str:

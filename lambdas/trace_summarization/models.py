@@ -4,7 +4,7 @@ Inputs are checked strictly (a boolean is no integer, unknown keys are errors) a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -52,6 +52,22 @@ class _SamplingInputs(_Frozen):
         pattern=r"^[\w./:@-]+$",
         description="Model that summarizes, by the name that your endpoint knows.",
     )
+    max_cost_usd: float | None = Field(
+        None,
+        gt=0,
+        le=c.MAX_COST_USD_LIMIT,
+        allow_inf_nan=False,
+        description="The most that one team's run may spend on the model; then its traces are skipped. "
+        f"Default: the team's setting, else {c.DEFAULT_MAX_COST_USD:g}.",
+    )
+    max_input_tokens: int | None = Field(
+        None,
+        ge=c.MIN_INPUT_TOKENS_LIMIT,
+        le=c.MAX_INPUT_TOKENS_LIMIT,
+        description="Tokens of a trace's text that the model reads at most, as far as its context has room. "
+        f"Default: the team's setting, else {c.DEFAULT_MAX_INPUT_TOKENS}.",
+    )
+    dry_run: bool = Field(False, description="Only count and price what a run would send: no model, nothing stored.")
     window_start: UtcSeconds | None = Field(
         None, description="Start of an explicit window; with `window_end`. Overrides minutes and lag."
     )
@@ -93,6 +109,9 @@ class TeamInputs(_Frozen):
     batch_size: int
     mode: Mode
     model: str
+    max_cost_usd: float | None
+    max_input_tokens: int | None
+    dry_run: bool
     window_start: UtcSeconds
     window_end: UtcSeconds
 
@@ -120,8 +139,24 @@ class SkipReason(StrEnum):
 _SkipReasonText = Annotated[SkipReason, Field(strict=False)]  # payloads carry the reason as text
 
 
+class ModelPrice(_Frozen):
+    """What a model's tokens cost, in pico-USD (10^-12 USD) per token: a millionth of USD per million tokens.
+
+    `flex`: whether the provider's flex tier halves it.
+    """
+
+    input: int = Field(ge=0)
+    cached_input: int = Field(ge=0)
+    output: int = Field(ge=0)
+    flex: bool = False
+
+
 class TeamRun(_Frozen):
-    """One team's run over one window: what every later state of the execution needs to know of it."""
+    """One team's run over one window: what every later state of the execution needs to know of it.
+
+    `price` is None for a model that has none: then `max_cost_usd` is None and the run is not capped. Runs with the same
+    team and `spending_key` share one cap. `redaction`: whether personal data is taken out of the text.
+    """
 
     team_id: TeamId
     batch_run_id: str
@@ -133,6 +168,12 @@ class TeamRun(_Frozen):
     execution_id: str
     started_at: UtcSeconds
     deadline: UtcSeconds
+    spending_key: str
+    price: ModelPrice | None
+    max_cost_usd: float | None
+    max_input_tokens: int
+    redaction: bool
+    dry_run: bool
     traces_queried: int = Field(0, ge=0)
     skipped_at_sampling: dict[_SkipReasonText, int] = {}
 
@@ -155,15 +196,22 @@ class SummarizationActivityResult(_Frozen):
     Field names are short because 1,000 outcomes share one 256 KiB payload.
     """
 
-    outcome: Literal["generated", "skipped", "failed"]
+    outcome: Literal["generated", "skipped", "failed", "estimated"]
     reused: bool = False
+    input_tokens: int | None = None  # of an estimated trace; 0 when its stored summary still holds
     embedding: EmbeddingOutcome | None = None
     reason: _SkipReasonText | None = None
     error: str | None = None
 
 
 class BatchSummarizationMetrics(_Frozen):
-    """Counts of one team run: queried = generated + skipped + failed, generated = succeeded + failed + unneeded."""
+    """Counts of one team run.
+
+    queried = generated + skipped + failed + estimated, generated = succeeded + failed + unneeded. `summaries_reused` is
+    among the generated, in a dry run among the estimated. Costs and tokens are those of all the run's model calls, also
+    of an earlier attempt of the team in the same coordinator run; costs are None when the model has no price, and
+    `estimated_cost_usd` outside of a dry run.
+    """
 
     traces_queried: int = 0
     summaries_skipped: int = 0
@@ -175,6 +223,15 @@ class BatchSummarizationMetrics(_Frozen):
     embedding_requests_unneeded: int = 0
     summaries_skipped_by_reason: dict[_SkipReasonText, int] = {}
     duration_seconds: float = 0.0
+    max_cost_usd: float | None = None
+    cost_usd: float | None = None
+    model_calls: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    traces_estimated: int = 0
+    estimated_input_tokens: int = 0
+    estimated_cost_usd: float | None = None
 
 
 class BatchSummarizationResult(_Frozen):
@@ -193,11 +250,17 @@ class TeamOutcome(BaseModel):
     status: Literal["completed", "failed"]
     traces_queried: int = 0
     summaries_generated: int = 0
+    cost_usd: float | None = None
+    estimated_input_tokens: int = 0
+    estimated_cost_usd: float | None = None
     error: str | None = None
 
 
 class CoordinatorResult(_Frozen):
-    """Result of the coordinator. `teams_processed` counts teams with trace activity that completed."""
+    """Result of the coordinator. `teams_processed` counts teams with trace activity that completed.
+
+    Costs are sums over the completed teams whose model has a price, None when no team has one.
+    """
 
     teams_processed: int
     teams_idle: int
@@ -205,6 +268,9 @@ class CoordinatorResult(_Frozen):
     failed_team_ids: list[int]
     total_traces: int
     total_summaries: int
+    total_cost_usd: float | None
+    estimated_input_tokens: int
+    estimated_cost_usd: float | None
 
 
 @dataclass(frozen=True)
@@ -270,6 +336,33 @@ class ModelUsage:
     cost_usd: float | None = None
     cached_input_tokens: int | None = None  # among input_tokens
     service_tier: str | None = None  # that was billed, where the provider says so
+    calls: int = 1
+
+    def __add__(self, later: Self) -> Self:
+        """What two calls took together. What either does not report is unknown; model and tier are the later call's."""
+        return replace(
+            later,
+            input_tokens=_sum(self.input_tokens, later.input_tokens),
+            output_tokens=_sum(self.output_tokens, later.output_tokens),
+            cost_usd=None if self.cost_usd is None or later.cost_usd is None else self.cost_usd + later.cost_usd,
+            cached_input_tokens=_sum(self.cached_input_tokens, later.cached_input_tokens),
+            calls=self.calls + later.calls,
+        )
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+@dataclass(frozen=True)
+class RunSpending:
+    """What the calls of a team's run took so far. Money still set aside for a call counts as spent."""
+
+    spent_nano_usd: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True)

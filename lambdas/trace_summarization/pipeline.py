@@ -9,7 +9,7 @@ from typing import Any
 
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
-from trace_summarization.errors import ModelUnavailable, TraceSummarizationError
+from trace_summarization.errors import BudgetExhausted, ModelUnavailable, TraceSummarizationError
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event
 from trace_summarization.models import (
     EmbeddingOutcome,
@@ -20,13 +20,16 @@ from trace_summarization.models import (
     TeamRun,
     TraceExtent,
 )
-from trace_summarization.ports import EmbeddingQueue, SummaryModel, SummaryStore, TraceStore
+from trace_summarization.ports import EmbeddingQueue, Spending, SummaryModel, SummaryStore, TraceStore
+from trace_summarization.prices import priced
+from trace_summarization.redaction import Redactor
+from trace_summarization.requests import summary_request
 from trace_summarization.summarization import summarize
-from trace_summarization.text_repr import TextRepr, render_trace
+from trace_summarization.text_repr import TextRepr, fit, render_trace
+from trace_summarization.tokens import without_margin
 
 # Kept free of the model's time: a save and a queued embedding that each run into their own limit.
 _RESERVED_SECONDS = c.CLICKHOUSE_CLIENT_TIMEOUT_SECONDS + 2 * c.KAFKA_DELIVERY_TIMEOUT_SECONDS
-_SHORTEST_MODEL_SECONDS = 5.0
 
 
 @dataclass
@@ -52,6 +55,7 @@ class PipelineResult:
     result: SummarizationActivityResult
     usage: ModelUsage | None = None
     embedding_error: TraceSummarizationError | None = None
+    skipped_because: TraceSummarizationError | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ class TracePipeline:
     model: SummaryModel
     queue: EmbeddingQueue
     embedding_models: tuple[str, ...]
+    spending: Callable[[TeamRun], Spending]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def summarize(
         self, run: TeamRun, trace_id: str, phases: Phases, seconds_left: Callable[[], float]
     ) -> PipelineResult:
-        """Summarize one trace of a run, or say why not.
+        """Summarize one trace of a run, or say why not; in a dry run, count what the model would be sent.
 
         `seconds_left` tells how long this attempt may still run. Raises the `ClickHouse*` and `Model*` errors; what
         was stored before an error is found again by the next attempt. An embedding that cannot be queued is counted.
@@ -83,9 +88,10 @@ class TracePipeline:
                 return _skipped(SkipReason.TRACE_TOO_LARGE)
             events = self.traces.events(run.team_id, trace_id, extent)
         with phases.measure("render"):
-            rendered = render_trace(trace_id, events)
-        if len(rendered.text) > c.MAX_TEXT_REPR_LENGTH:
-            return _skipped(SkipReason.TEXT_TOO_LONG)
+            whole = render_trace(trace_id, events, Redactor().redact if run.redaction else None)
+            if len(whole.text) > c.MAX_TEXT_REPR_LENGTH:
+                return _skipped(SkipReason.TEXT_TOO_LONG)
+            rendered = fit(whole, without_margin(run.max_input_tokens, run.model))
         return self._summary_of(run, trace_id, extent, rendered, phases, seconds_left)
 
     def _summary_of(
@@ -100,18 +106,25 @@ class TracePipeline:
         identity = SummaryIdentity(rendered.text, run.mode, run.model, self.model.provider)
         with phases.measure("fetch"):
             stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
-        if stored is not None and still_holds(stored, identity, trace_id):
+        holds = stored is not None and still_holds(stored, identity, trace_id)
+        if run.dry_run:
+            return _estimated(0 if holds else summary_request(rendered.text, run.mode, run.model).input_tokens)
+        if stored is not None and holds:
             return self._queue_stored(run, trace_id, stored, phases)
         with phases.measure("model"):
             timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
-            if timeout < _SHORTEST_MODEL_SECONDS:
+            if timeout < c.MODEL_SHORTEST_ANSWER_SECONDS:
                 raise ModelUnavailable(f"only {timeout:.0f} s left for the model: not asked")
-            answered = summarize(rendered, run.mode, run.model, self.model, timeout)
+            try:
+                answered = summarize(rendered, run.mode, run.model, self.model, timeout, self.spending(run))
+            except BudgetExhausted as error:
+                return _skipped(SkipReason.BUDGET, error)
+        usage = priced(run.price, answered.usages)
         event = summary_event(
             run,
             trace_id,
             answered.summary,
-            answered.usage,
+            usage,
             identity,
             extent,
             timestamp=stored.timestamp if stored else extent.first_event,
@@ -121,7 +134,7 @@ class TracePipeline:
             self.summaries.save(event)
         with phases.measure("queue"):
             message = embedding_request(run.team_id, event.timestamp, event.properties, self.embedding_models)
-            return self._queued(message, reused=False, usage=answered.usage)
+            return self._queued(message, reused=False, usage=usage)
 
     def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> PipelineResult:
         """Queue a reused summary's embedding again, unless every model already holds this very content."""
@@ -156,5 +169,11 @@ def _generated(
     return PipelineResult(result, usage, error)
 
 
-def _skipped(reason: SkipReason) -> PipelineResult:
-    return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason))
+def _estimated(input_tokens: int) -> PipelineResult:
+    """What a dry run found: no tokens where the stored summary still holds."""
+    result = SummarizationActivityResult(outcome="estimated", reused=input_tokens == 0, input_tokens=input_tokens)
+    return PipelineResult(result)
+
+
+def _skipped(reason: SkipReason, why: TraceSummarizationError | None = None) -> PipelineResult:
+    return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason), skipped_because=why)

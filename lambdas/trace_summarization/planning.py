@@ -2,21 +2,29 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from trace_summarization import constants as c
-from trace_summarization.errors import InvalidAllowlist
-from trace_summarization.inputs import parse_inputs
+from trace_summarization.errors import InvalidAllowlist, InvalidInput
+from trace_summarization.inputs import parse_inputs, started_by
 from trace_summarization.models import (
     BatchSummarizationInputs,
     BatchTraceSummarizationCoordinatorInputs,
+    ModelPrice,
     RunPlan,
     TeamInputs,
     TeamRun,
     Window,
 )
+from trace_summarization.prices import ModelLimits, PriceList
+from trace_summarization.requests import max_output_tokens
+from trace_summarization.team_settings import TeamLimits, TeamSettings
 from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
 from trace_summarization.windows import resolve_window
+
+ValueT = TypeVar("ValueT")
 
 
 def coordinator_settings(
@@ -44,6 +52,9 @@ def plan_run(
             batch_size=inputs.batch_size,
             mode=inputs.mode,
             model=inputs.model,
+            max_cost_usd=inputs.max_cost_usd,
+            max_input_tokens=inputs.max_input_tokens,
+            dry_run=inputs.dry_run,
             window_start=window.start,
             window_end=window.end,
         ),
@@ -74,12 +85,25 @@ def parse_allowlist(text: str) -> list[int]:
 
 
 def team_run(
-    raw_input: object, execution_start: str, execution_id: str, deadline_minutes: float
+    raw_input: object,
+    execution_start: str,
+    execution_id: str,
+    deadline_minutes: float,
+    settings: Callable[[], TeamSettings] = TeamSettings,
 ) -> tuple[TeamRun, BatchSummarizationInputs]:
-    """A team's run with its window, id and deadline, and its checked input. Raises InvalidInput."""
+    """A team's run with its window, id, deadline and limits, and its checked input.
+
+    `settings` is called once the input is known to be sound. Raises InvalidInput, also for a cap that cannot be kept.
+    """
     inputs = parse_inputs(BatchSummarizationInputs, raw_input)
     started_at = parse_rfc3339(execution_start)
     window = resolve_window(inputs, started_at)
+    # A second attempt of the team in the same coordinator run goes on with the first's cap; another run has another.
+    spending_key = started_by(raw_input) or execution_id
+    set_up = settings()
+    limits = set_up.of_team(inputs.team_id)
+    prices = PriceList.shipped(set_up.model_prices())
+    price = prices.price_of(inputs.model)
     run = TeamRun(
         team_id=inputs.team_id,
         batch_run_id=f"team_{inputs.team_id}_{format_rfc3339(window.end)}",
@@ -91,5 +115,39 @@ def team_run(
         execution_id=execution_id,
         started_at=started_at,
         deadline=started_at + timedelta(minutes=deadline_minutes),
+        spending_key=spending_key,
+        price=price,
+        max_cost_usd=_cap(inputs, limits, price),
+        max_input_tokens=_input_tokens(inputs, limits, prices.limits_of(inputs.model)),
+        redaction=_first(limits.redaction, c.DEFAULT_REDACTION),
+        dry_run=inputs.dry_run,
     )
     return run, inputs
+
+
+def _cap(inputs: BatchSummarizationInputs, limits: TeamLimits, price: ModelPrice | None) -> float | None:
+    """What the run may spend in USD; None when its model has no price and nobody asked for a cap."""
+    if price is not None:
+        return _first(inputs.max_cost_usd, limits.max_cost_usd, c.DEFAULT_MAX_COST_USD)
+    asked = inputs.max_cost_usd if inputs.max_cost_usd is not None else limits.max_cost_usd
+    if asked is None:
+        return None
+    where = "max_cost_usd" if inputs.max_cost_usd is not None else "max_cost_usd of the team settings"
+    raise InvalidInput(
+        f"{where}: {asked:g} cannot be kept, because no price is known for the model {inputs.model}; "
+        "allowed is a model with a price (state one under prices in the team settings), or no max_cost_usd"
+    )
+
+
+def _input_tokens(inputs: BatchSummarizationInputs, limits: TeamLimits, fits: ModelLimits | None) -> int:
+    """Tokens of a trace's text at most: as asked for, and no more than the model's context has room for."""
+    asked = _first(inputs.max_input_tokens, limits.max_input_tokens, c.DEFAULT_MAX_INPUT_TOKENS)
+    if fits is None:
+        return asked
+    room = fits.context_window - max_output_tokens(inputs.model, inputs.mode) - c.PROMPT_TOKENS_LIMIT
+    return min(asked, room)
+
+
+def _first(*values: ValueT | None) -> ValueT:
+    """The first value that is stated; the last one always is."""
+    return next(value for value in values if value is not None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from trace_summarization.models import (
     BatchRunRow,
@@ -54,27 +54,11 @@ class SummaryStore(Protocol):
         """Record that a window of a team is done."""
 
 
-@dataclass(frozen=True)
-class ModelAnswer:
-    """The text that the model answered with, and what it took."""
-
-    content: str
-    usage: ModelUsage
-
-
-class SummaryModel(Protocol):
-    """A chat model that answers in JSON. Errors: the `Model*` classes."""
-
-    @property
-    def provider(self) -> str:
-        """Who answers: part of a summary's identity, so that a change of provider is not mistaken for a rerun."""
-
-    def answer(self, model: str, system: str, user: str, timeout_seconds: float) -> ModelAnswer:
-        """Ask for a summary in the response schema, within the time."""
-
-
 class Reservation(Protocol):
-    """Money set aside for one paid call. Exactly one of its methods is called, once. Errors: SpendingUnavailable."""
+    """Money set aside for one paid call. Exactly one of its methods is called, once.
+
+    None of them raises: a ledger that does not answer leaves all of it spent, and an answer that is paid for is used.
+    """
 
     def settle(self, usage: ModelUsage) -> None:
         """The call was answered: what it took stays spent, the rest is given back."""
@@ -91,6 +75,52 @@ class Spending(Protocol):
 
     def reserve(self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None) -> Reservation:
         """Set aside the most that the call can cost. Raises BudgetExhausted or SpendingUnavailable: nothing is paid."""
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of what a model is asked."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What a model is asked for: a summary in the response schema.
+
+    `input_tokens` is what the provider is expected to count for all of it, the schema included; `max_output_tokens` is
+    where the answer is cut off, reasoning included. Both together are what the request can cost at most.
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    input_tokens: int
+    max_output_tokens: int
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """The text that the model answered with, whether it was cut off at the output limit, and what it took."""
+
+    content: str
+    usage: ModelUsage
+    is_cut_off: bool = False
+
+
+class SummaryModel(Protocol):
+    """A chat model that answers in JSON. Errors: the `Model*` classes."""
+
+    @property
+    def provider(self) -> str:
+        """Who answers: part of a summary's identity, so that a change of provider is not mistaken for a rerun."""
+
+    def answer(self, request: ModelRequest, timeout_seconds: float, spending: Spending) -> ModelAnswer:
+        """Ask for a summary, within the time: waits and retries are part of it.
+
+        Each HTTP request is reserved with `spending` before it is sent, and settled, released or kept after it.
+        Raises BudgetExhausted and SpendingUnavailable only while nothing was paid.
+        """
 
 
 class EmbeddingQueue(Protocol):

@@ -8,6 +8,7 @@ import re
 import unicodedata
 import urllib.parse
 
+from trace_summarization.redaction import hide_secrets
 from trace_summarization.visible_text import visible
 
 _TAG = re.compile(r"<[a-z/!?@][^<>]*>", re.IGNORECASE)
@@ -54,20 +55,6 @@ _TOP_LEVEL_DOMAINS = (
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
 )
-_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|$)"
-    r"|\bsk-[\w-]{16,}|\bsk_(?:live|test)_\w{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"
-    r"|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{30,}|\bhf_\w{20,}|\bnpm_\w{30,}"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
-    r"|(?i:\b(?:bearer|basic)\s+[\w.~+/-]{16,}=*)"
-)
-# `DB_PASSWORD=x`, `"api_key": "x"`, `aws_secret_access_key = x`; a count, such as `max_tokens=4096`, is no secret.
-_NAMED_SECRET = re.compile(
-    r"""([\w-]*(?:pass(?:word|wd|phrase)|secret|api[ _-]?key|access[ _-]?key|token)[\w-]*["']?\s*[:=]\s*["']?)"""
-    r"""(?!\[secret\]|[\d.,]+\b)[^\s,;"'}]+""",
-    re.IGNORECASE,
-)
-_LONG_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}={0,2}")
 _DANGER = re.compile(
     rf"{_TAG_START.pattern}|:[\\/]{{2}}|(?:java|vb|live)script\s*:|\b(?:{_SPECIAL_SCHEMES}|data):\S", re.IGNORECASE
 )
@@ -75,7 +62,6 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\u\{0{0,4}([0-9a-fA-F]{1,4})\}|\\x([
 _MAX_PASSES = 8
 _NESTED_GENERICS = 3
 _LINK = "[link]"
-_HIDDEN = "[secret]"
 
 
 def safe_text(text: str, longest: int) -> str:
@@ -110,9 +96,7 @@ def _stripped(line: str) -> str:
     line = _TAG_START.sub("", _COMPARED.sub(" < ", line))
     line = _DOMAIN_WITH_PATH.sub(r"\1", _SCHEME.sub(" ", _URL.sub(_LINK, line)))
     line = _FORMULA.sub("", _TEMPLATE.sub(" ", _HANDLER.sub(r"\1 ", line)))
-    line = _SECRET.sub(_HIDDEN, line)
-    line = _NAMED_SECRET.sub(rf"\1{_HIDDEN}", line)
-    line = _LONG_RUN.sub(_hidden_if_random, line)
+    line = hide_secrets(line)
     return " ".join(_MARKDOWN_MARKS.sub("", line).replace("](", "] (").split())
 
 
@@ -133,9 +117,3 @@ def _compatible(line: str) -> str:
 def _unescaped(line: str) -> str:
     """Without the escapes of JavaScript and JSON."""
     return _ESCAPE.sub(lambda match: chr(int(match[1] or match[2] or match[3], 16)), line)
-
-
-def _hidden_if_random(match: re.Match[str]) -> str:
-    run = match.group()
-    digits = sum(char.isdigit() for char in run)
-    return _HIDDEN if digits >= 4 and not run.isupper() and not run.islower() else run

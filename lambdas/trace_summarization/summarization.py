@@ -1,17 +1,21 @@
 """A trace's summary: asked of a model, checked, and stripped of everything that must not be stored."""
 
+import functools
 import json
+import operator
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trace_summarization import constants as c
 from trace_summarization.diagram import safe_diagram
-from trace_summarization.errors import InvalidModelOutput
+from trace_summarization.errors import InvalidModelOutput, ModelOutputCutOff, TraceSummarizationError
 from trace_summarization.line_refs import GivenRefs, fitting_refs, parse_refs, written_refs
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
-from trace_summarization.ports import SummaryModel
-from trace_summarization.prompts import SUMMARY_SIZES, system_prompt, user_prompt
+from trace_summarization.ports import ModelAnswer, ModelRequest, Spending, SummaryModel
+from trace_summarization.prompts import SUMMARY_SIZES
+from trace_summarization.requests import repair_request, summary_request
 from trace_summarization.safe_text import safe_text
 from trace_summarization.text_repr import TextRepr
 from trace_summarization.verification import LineEvidence
@@ -22,18 +26,47 @@ _CUT_OFF_TITLE_ENDS = " ,;:-–—"
 
 @dataclass(frozen=True)
 class SummarizedTrace:
-    """A checked summary and what it took."""
+    """A checked summary and what each answered call for it took, in order."""
 
     summary: TraceSummary
-    usage: ModelUsage
+    usages: tuple[ModelUsage, ...]
+
+    @property
+    def usage(self) -> ModelUsage:
+        """What all calls took together."""
+        return functools.reduce(operator.add, self.usages)
 
 
 def summarize(
-    rendered: TextRepr, mode: Mode, model_name: str, model: SummaryModel, timeout_seconds: float
+    rendered: TextRepr, mode: Mode, model_name: str, model: SummaryModel, timeout_seconds: float, spending: Spending
 ) -> SummarizedTrace:
-    """Ask the model once for a summary of the rendered trace. Raises the `Model*` errors and InvalidModelOutput."""
-    answer = model.answer(model_name, system_prompt(mode), user_prompt(rendered.text), timeout_seconds)
-    return SummarizedTrace(parse_summary(answer.content, rendered, mode), answer.usage)
+    """Ask the model for a summary of the rendered trace, and once more if its answer cannot be used.
+
+    `timeout_seconds` bounds all of it. The second request shows the model its answer and names what is wrong; it is
+    made only while there is time and money for it. Whatever prevents or ends it, the first answer's error is raised.
+    Raises the `Model*` errors, InvalidModelOutput, and BudgetExhausted or SpendingUnavailable while nothing was paid.
+    """
+    began = time.monotonic()
+    request = summary_request(rendered.text, mode, model_name)
+    answer = model.answer(request, timeout_seconds, spending)
+    try:
+        return SummarizedTrace(_summary_in(answer, request, rendered, mode), (answer.usage,))
+    except (InvalidModelOutput, ModelOutputCutOff) as error:
+        seconds_left = timeout_seconds - (time.monotonic() - began)
+        if seconds_left < c.MODEL_SHORTEST_ANSWER_SECONDS:
+            raise
+        try:
+            repaired = model.answer(repair_request(request, answer, str(error)), seconds_left, spending)
+            return SummarizedTrace(_summary_in(repaired, request, rendered, mode), (answer.usage, repaired.usage))
+        except TraceSummarizationError as repair_error:
+            raise error from repair_error
+
+
+def _summary_in(answer: ModelAnswer, request: ModelRequest, rendered: TextRepr, mode: Mode) -> TraceSummary:
+    if answer.is_cut_off:
+        limit = request.max_output_tokens
+        raise ModelOutputCutOff(f"the answer was cut off at {limit} tokens or the model's own limit")
+    return parse_summary(answer.content, rendered, mode)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ def with_margin(tokens: int, model: str) -> int:
     return tokens if is_counted_exactly(model) else math.ceil(tokens * UNKNOWN_MODEL_MARGIN)
 
 
+def without_margin(tokens: int, model: str) -> int:
+    """How many tokens may be counted so that the model counts at most so many; at least 1."""
+    return tokens if is_counted_exactly(model) else max(1, int(tokens / UNKNOWN_MODEL_MARGIN))
+
+
 def _pieces(text: str) -> list[str]:
     """The text, cut within runs so long that tiktoken would take their length squared (0.11.0 does).
 

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from local.executions import Execution, describe, start_and_follow
+from local.executions import Execution, Progress, describe, start_and_follow
 from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option, stack_options
 from local.progress import ProgressReport
 from local.queries import BusyHour, busy_hours, nearest_hours, teams_with_traces
@@ -23,14 +23,25 @@ from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
-def input_options(command: CommandT) -> CommandT:
+def input_options(command: CommandT, without: Sequence[str] = ()) -> CommandT:
     """An option for each input of the state machines. The machine's first state checks the values."""
     for name, field in reversed(BatchTraceSummarizationCoordinatorInputs.model_fields.items()):
-        kind: Any = int if field.annotation is int else str
+        if name in without:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            command = click.option(flag, name, is_flag=True, default=None, help=field.description)(command)
+            continue
+        kind = next((kind for kind in (int, float) if field.annotation in (kind, kind | None)), str)
         default = f"  [default: {field.default}]" if field.default is not None else ""
-        option = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{default}")
-        command = option(command)
+        command = click.option(flag, name, type=kind, help=f"{field.description}{default}")(command)
     return command
+
+
+def given_inputs(team: int | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The execution's input: what was given on the command line."""
+    given = {name: value for name, value in inputs.items() if value is not None}
+    return given if team is None else {**given, "team_id": team}
 
 
 @click.command(
@@ -45,20 +56,23 @@ Example:
 @json_option
 def run(team: int | None, data_dir: Path, output: Output, **inputs: Any) -> None:
     """Summarize a window: all allowlisted teams, or one with --team."""
-    given = {name: value for name, value in inputs.items() if value is not None}
-    if team is not None:
-        given["team_id"] = team
+    given = given_inputs(team, inputs)
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), output.say) as info:
         refuse_another_model(info, output)
         execution = run_and_tell(info, given, output)
         hours = hours_near_an_empty_window(info, given, execution)
         hint = hint_for_nothing(info, given, execution, hours)
-    if execution.status != "SUCCEEDED":
-        output.fail(f"{execution.error}: {_message(execution.cause)}", execution=execution.arn)
+    require_success(execution, output)
     tell_result(execution, hours, output, hint)
     metrics = (execution.output or {}).get("metrics", {})
     if metrics.get("summaries_failed") and not metrics.get("summaries_generated"):
         sys.exit(FAILURE_EXIT_CODE)
+
+
+def require_success(execution: Execution, output: Output) -> None:
+    """Leave with the execution's error when it has failed."""
+    if execution.status != "SUCCEEDED":
+        output.fail(f"{execution.error}: {_message(execution.cause)}", execution=execution.arn)
 
 
 def refuse_another_model(info: StackInfo, output: Output) -> None:
@@ -71,15 +85,17 @@ def refuse_another_model(info: StackInfo, output: Output) -> None:
         )
 
 
-def run_and_tell(info: StackInfo, inputs: Mapping[str, Any], output: Output) -> Execution:
-    """Start the machine that the inputs ask for and tell its progress until it ends."""
+def run_and_tell(
+    info: StackInfo, inputs: Mapping[str, Any], output: Output, seen: Callable[[Progress], None] = lambda _: None
+) -> Execution:
+    """Start the machine that the inputs ask for and tell its progress until it ends; `seen` gets each step too."""
     machine = info.team_machine_arn if "team_id" in inputs else info.coordinator_arn
     output.say(f"Model: {info.model_told()}")
     arn, progress = start_and_follow(info, machine, inputs)
     output.say(f"Execution {arn}")
     report = ProgressReport()
     try:
-        for line in report.lines(progress):
+        for line in report.lines(_shown_to(seen, progress)):
             output.say(line)
     except KeyboardInterrupt:
         output.say(
@@ -93,6 +109,12 @@ def run_and_tell(info: StackInfo, inputs: Mapping[str, Any], output: Output) -> 
         for failure in failures:
             output.say(f"  {failure}")
     return describe(info, arn)
+
+
+def _shown_to(seen: Callable[[Progress], None], progress: Iterator[Progress]) -> Iterator[Progress]:
+    for step in progress:
+        seen(step)
+        yield step
 
 
 def hours_near_an_empty_window(info: StackInfo, inputs: Mapping[str, Any], execution: Execution) -> list[BusyHour]:

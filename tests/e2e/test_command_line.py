@@ -99,7 +99,19 @@ def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLi
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for command in ("up", "load", "run", "teams", "summaries", "preview", "schedule", "doctor", "demo", "schema apply"):
+    for command in (
+        "up",
+        "load",
+        "run",
+        "estimate",
+        "teams",
+        "summaries",
+        "preview",
+        "schedule",
+        "doctor",
+        "demo",
+        "schema apply",
+    ):
         told = CliRunner().invoke(main, [*command.split(), "--help"])
         assert told.exit_code == 0
         assert "Example:" in told.output, command
@@ -214,6 +226,30 @@ def test_the_readme_s_commands_run_as_they_stand(command_line: CommandLine) -> N
         ]
         told = command_line(*words)
         assert told.returncode == 0, command + told.stderr
+
+
+def test_an_estimate_tells_traces_tokens_and_cost_and_asks_no_model(command_line: CommandLine) -> None:
+    command_line.json("load", str(GATEWAY))
+    calls = _model_calls(StackInfo.model_validate(command_line.info))
+    window = ["--window-start", "2025-01-15T00:00:00Z", "--window-end", "2025-01-16T00:00:00Z", "--max-traces", "4"]
+    told = command_line.json("estimate", "--team", "3", "--model", "gpt-5-mini", "--max-cost-usd", "0.5", *window)
+    [team] = told["teams"]
+    assert (told["model"], told["traces"], team["team_id"], team["max_cost_usd"]) == ("gpt-5-mini", 4, 3, 0.5)
+    assert told["input_tokens"] == team["estimated_input_tokens"] > 4_000
+    assert told["estimated_cost_usd"] == team["estimated_cost_usd"] > 0.001
+    shown = command_line("estimate", "--team", "3", *window)
+    assert shown.returncode == 0
+    assert re.search(r"^  team 3 +4 traces .* input tokens +0\.\d{4} USD of at most 5$", shown.stdout, re.MULTILINE)
+    assert _model_calls(StackInfo.model_validate(command_line.info)) == calls
+
+
+def test_an_estimate_of_a_model_without_a_price_says_so(command_line: CommandLine) -> None:
+    command_line.json("load", str(GATEWAY))
+    told = command_line("estimate", "--team", "3", "--model", "my-own", "--max-traces", "1", *HOUR)
+    assert "unknown cost (no price) with my-own" in told.stdout
+    refused = command_line("estimate", "--team", "3", "--model", "my-own", "--max-cost-usd", "1", *HOUR)
+    assert refused.returncode == 1
+    assert "max_cost_usd: 1 cannot be kept" in refused.stderr
 
 
 def test_an_empty_window_names_the_nearest_hours_with_data(command_line: CommandLine) -> None:

@@ -14,13 +14,17 @@ from urllib.parse import unquote_plus
 
 @dataclass
 class Fault:
-    """How matching requests fare, `times` times (None: always): a status, a ClickHouse code, `reset`, or late."""
+    """How matching requests fare, `times` times (None: always): a status, a ClickHouse code, `reset`, or late.
+
+    `lose_answer` lets the request through and breaks the connection instead of answering.
+    """
 
     matches: Callable[[str], bool]
     times: int | None = None
     status: int = 500
     exception_code: int = 0
     reset: bool = False
+    lose_answer: bool = False
     stall_seconds: float = 0.0
     taken: int = 0
 
@@ -101,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.stall_seconds)
         if fault is None or fault.stall_seconds:
             self._forward(proxy.upstream_port, body)
+        elif fault.lose_answer:
+            self._forward(proxy.upstream_port, body, answered=False)
         elif fault.reset:
             self.close_connection = True
             self.connection.close()
@@ -117,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return bytes(body)
 
-    def _forward(self, port: int, body: bytes) -> None:
+    def _forward(self, port: int, body: bytes, answered: bool = True) -> None:
         headers = {
             name: value
             for name, value in self.headers.items()
@@ -128,7 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.request(self.command, self.path, body, headers)
             answer = upstream.getresponse()
             kept = {n: v for n, v in answer.getheaders() if n.lower() not in ("content-length", "connection")}
-            self._answer(answer.status, kept, answer.read())
+            content = answer.read()
+            if answered:
+                self._answer(answer.status, kept, content)
+            else:
+                self.close_connection = True
+                self.connection.close()
         except OSError:
             self.close_connection = True
             self.connection.close()  # as a refused or broken connection looks to the client

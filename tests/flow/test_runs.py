@@ -17,7 +17,8 @@ def test_a_team_s_run_leaves_one_event_and_one_message_per_trace(bench: Workbenc
     assert execution.output is not None, execution
     assert execution.output["batch_run_id"] == f"team_{team}_2025-01-15T15:00:00Z"
     metrics = execution.output["metrics"]
-    assert metrics.pop("duration_seconds") > 0
+    for measured in ("duration_seconds", "cost_usd", "input_tokens", "output_tokens"):
+        assert metrics.pop(measured) > 0
     assert metrics == {
         "traces_queried": 6,
         "summaries_skipped": 0,
@@ -28,6 +29,12 @@ def test_a_team_s_run_leaves_one_event_and_one_message_per_trace(bench: Workbenc
         "embedding_requests_failed": 0,
         "embedding_requests_unneeded": 0,
         "summaries_skipped_by_reason": {},
+        "max_cost_usd": 5.0,
+        "model_calls": 6,
+        "cached_input_tokens": 0,
+        "traces_estimated": 0,
+        "estimated_input_tokens": 0,
+        "estimated_cost_usd": None,
     }
     assert set(bench.summaries(team)) == set(trace_ids)
     messages = bench.messages(team)
@@ -199,6 +206,8 @@ def test_the_coordinator_counts_processed_and_idle_teams(bench: Workbench) -> No
     bench.add_traces(busy, 3)
     bench.add_traces(other, 2)
     execution = bench.run_coordinator([busy, idle])
+    assert execution.output is not None, execution
+    assert execution.output.pop("total_cost_usd") > 0
     assert execution.output == {
         "teams_processed": 1,
         "teams_idle": 1,
@@ -206,6 +215,8 @@ def test_the_coordinator_counts_processed_and_idle_teams(bench: Workbench) -> No
         "failed_team_ids": [],
         "total_traces": 3,
         "total_summaries": 3,
+        "estimated_input_tokens": 0,
+        "estimated_cost_usd": None,
     }
     assert not bench.summaries(other), "a team that is not listed is left alone"
     # Started by hand it need not be listed.

@@ -142,6 +142,36 @@ class Workbench:
         """How many requests the model server has answered so far."""
         return int(self._model("GET", "/_requests")["count"])
 
+    @contextmanager
+    def model_requests(self) -> Iterator[list[dict[str, Any]]]:
+        """Afterwards the list holds the model server's own entries of the requests that came meanwhile."""
+        before = self.model_calls()
+        entries: list[dict[str, Any]] = []
+        yield entries
+        told = self._model("GET", "/_requests")
+        new = told["count"] - before
+        entries += told["entries"][-new:] if new else []
+
+    @contextmanager
+    def team_settings(self, settings: Any) -> Iterator[None]:
+        """Have team settings for a while; a text is taken as it is."""
+        self._put_team_settings(settings if isinstance(settings, str) else json.dumps(settings))
+        try:
+            yield
+        finally:
+            self._put_team_settings("{}")
+
+    def _put_team_settings(self, text: str) -> None:
+        self.info.aws("ssm").put_parameter(
+            Name=self.info.team_settings_parameter, Type="String", Value=text, Overwrite=True
+        )
+
+    def ledger(self, team_id: int, execution: str) -> dict[str, Any]:
+        """The ledger's item of a team's run, as DynamoDB has it; empty when there is none."""
+        key = {"id": {"S": f"spending#{team_id}#{execution}"}}
+        answer = self.info.aws("dynamodb").get_item(TableName=self.info.coordination_table, Key=key)
+        return dict(answer.get("Item", {}))
+
     def summaries(self, team_id: int) -> dict[str, dict[str, Any]]:
         """The team's rows of the view, by trace id."""
         result = self.client.query(

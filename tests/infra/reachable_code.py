@@ -110,12 +110,28 @@ class Code:
                 if name in POWERTOOLS_ACTIONS:
                     read = True
                     yield POWERTOOLS_ACTIONS[name]
-            for action in _boto3_actions(node, imports):
+            for action in _boto3_actions(node, imports, self._client_functions(definition.module)):
                 read = True
                 yield action
+        read = read or definition.name in self._client_functions(definition.module)
         used = {name for node in definition.nodes for name in _names(node, imports) if name.startswith(_AWS_PACKAGES)}
         if not read and any(not _is_harmless(name) for name in used):
             raise UnreadableAwsCallError(f"{definition.qualified_name} uses {', '.join(sorted(used))}")
+
+    def _client_functions(self, module: str) -> dict[str, str]:
+        """Functions of a module that do nothing but return a boto3 client, with its service."""
+        loaded = self._module(module)
+        found = {}
+        for name, definition in loaded.definitions.items():
+            for node in definition.nodes:
+                if not isinstance(node, ast.FunctionDef) or len(node.body) != 1:
+                    continue
+                [statement] = node.body
+                if isinstance(statement, ast.Return) and statement.value:
+                    service = _client_service(statement.value, loaded.imports, {})
+                    if service:
+                        found[name] = service
+        return found
 
     def _names(self, definition: Definition) -> set[str]:
         """Qualified names that a definition mentions."""
@@ -183,23 +199,32 @@ def _is_harmless(name: str) -> bool:
     return name in {"boto3", "botocore"} or ".exceptions" in name or ".config" in name
 
 
-def _boto3_actions(root: ast.AST, imports: dict[str, str]) -> Iterator[str]:
-    """Actions of `boto3.client("s3").put_object(...)` and of `client = boto3.client("s3"); client.put_object(...)`."""
+def _boto3_actions(root: ast.AST, imports: dict[str, str], client_functions: dict[str, str]) -> Iterator[str]:
+    """Actions of `boto3.client("s3").put_object(...)`, of a name that holds such a client, and of `_s3().put_object`.
+
+    `client_functions` are those that return a client, such as `_s3`.
+    """
     clients: dict[str, str] = {}
     for node in ast.walk(root):
-        if isinstance(node, ast.Assign) and (service := _client_service(node.value, imports)):
+        if isinstance(node, ast.Assign) and (service := _client_service(node.value, imports, client_functions)):
             clients |= {target.id: service for target in node.targets if isinstance(target, ast.Name)}
     for node in ast.walk(root):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             value = node.func.value
-            service = clients.get(value.id) if isinstance(value, ast.Name) else _client_service(value, imports)
+            service = (
+                clients.get(value.id)
+                if isinstance(value, ast.Name)
+                else _client_service(value, imports, client_functions)
+            )
             if service is not None:
                 yield _action(service, node.func.attr)
 
 
-def _client_service(node: ast.expr, imports: dict[str, str]) -> str | None:
-    if not isinstance(node, ast.Call) or (dotted := _dotted(node.func)) is None or not node.args:
+def _client_service(node: ast.expr, imports: dict[str, str], client_functions: dict[str, str]) -> str | None:
+    if not isinstance(node, ast.Call) or (dotted := _dotted(node.func)) is None:
         return None
+    if not node.args:
+        return client_functions.get(dotted)
     first, _, rest = dotted.partition(".")
     service = node.args[0]
     if f"{imports.get(first)}.{rest}" == "boto3.client" and isinstance(service, ast.Constant):

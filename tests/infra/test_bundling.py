@@ -31,6 +31,12 @@ RUN = {
     "execution_id": EXECUTION["execution_id"],
     "started_at": "2026-01-15T12:00:30Z",
     "deadline": "2026-01-15T13:50:30Z",
+    "spending_key": EXECUTION["execution_id"],
+    "price": {"input": 400_000, "cached_input": 100_000, "output": 1_600_000},
+    "max_cost_usd": 5.0,
+    "max_input_tokens": 60_000,
+    "redaction": True,
+    "dry_run": False,
     "traces_queried": 0,
 }
 
@@ -148,19 +154,19 @@ def test_first_states_answer_a_wrong_input_by_its_field(function: str, runtime: 
 
 
 @pytest.mark.parametrize(
-    ("function", "event"),
+    ("function", "event", "error"),
     [
-        ("plan_run", {"input": {}, **EXECUTION}),
-        ("sample_traces", {"input": {"team_id": 1}, **EXECUTION}),
-        ("summarize_trace", {"run": RUN, "trace_id": "a"}),
-        ("aggregate_team", {"run": RUN, "outcomes": []}),
+        ("plan_run", {"input": {}, **EXECUTION}, "SecretUnavailable"),
+        ("sample_traces", {"input": {"team_id": 1}, **EXECUTION}, "SecretUnavailable"),
+        ("summarize_trace", {"run": RUN, "trace_id": "a"}, "SecretUnavailable"),
+        ("aggregate_team", {"run": RUN, "outcomes": []}, "SpendingUnavailable"),
     ],
 )
 def test_function_starts_and_gets_as_far_as_its_first_call_of_aws(
-    function: str, event: dict[str, Any], runtime: LambdaRuntime
+    function: str, event: dict[str, Any], error: str, runtime: LambdaRuntime
 ) -> None:
     answer = _answer(runtime, function, event)
-    assert answer.get("errorType") == "SecretUnavailable", answer
+    assert answer.get("errorType") == error, answer
 
 
 # --- on which system -------------------------------------------------------------------------------------------------

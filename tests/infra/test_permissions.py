@@ -6,8 +6,8 @@ import pytest
 
 from adapters import settings as environment
 from infra.bundling import LAMBDAS
+from tests.golden_file import assert_golden
 from tests.infra.cloudformation import Template, actions, readable, targets
-from tests.infra.golden_file import assert_golden
 from tests.infra.reachable_code import Code, UnreadableAwsCallError
 
 HANDLERS = ("plan_run", "sample_traces", "summarize_trace", "aggregate_team", "aggregate_run")
@@ -71,7 +71,8 @@ def test_a_role_grants_what_the_code_calls_and_no_more(handler: str, template: T
 
 def test_calls_are_found_at_all(code: Code) -> None:
     assert code.aws_actions("handlers.plan_run") == {"ssm:GetParameter"}
-    assert code.aws_actions("handlers.summarize_trace") == {"secretsmanager:GetSecretValue"}
+    assert code.aws_actions("handlers.summarize_trace") == {"secretsmanager:GetSecretValue", "dynamodb:UpdateItem"}
+    assert code.aws_actions("handlers.aggregate_team") == {"secretsmanager:GetSecretValue", "dynamodb:GetItem"}
 
 
 def test_a_call_of_boto3_is_read_and_an_unreadable_one_is_refused(tmp_path: Path) -> None:
@@ -86,7 +87,12 @@ def test_a_call_of_boto3_is_read_and_an_unreadable_one_is_refused(tmp_path: Path
     (tmp_path / "opaque.py").write_text(
         "import boto3\ndef handler(event): return getattr(boto3.client(event), event)()\n", encoding="utf-8"
     )
+    (tmp_path / "shared.py").write_text(
+        'import boto3\ndef _s3():\n    return boto3.client("s3")\ndef handler(event): _s3().get_object()\n',
+        encoding="utf-8",
+    )
     assert Code(tmp_path).aws_actions("plain") == {"s3:PutObject"}
+    assert Code(tmp_path).aws_actions("shared") == {"s3:GetObject"}
     with pytest.raises(UnreadableAwsCallError, match=r"opaque\.handler"):
         Code(tmp_path).aws_actions("opaque")
 

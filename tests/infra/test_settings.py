@@ -12,8 +12,8 @@ from pydantic_core import PydanticUndefined
 from adapters.secrets import ClickHouseSecret, KafkaSecret, ModelSecret
 from infra.settings import ContextError, StackSettings
 from infra.synthesis import SynthesisError, synthesize
+from tests.golden_file import assert_golden_text
 from tests.infra.conftest import CUSTOM_CONTEXT
-from tests.infra.golden_file import assert_golden_text
 
 CONFIGURATION_PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 BROKER = "b-1.example.com:9096"

@@ -12,7 +12,7 @@ from tests.infra.conftest import CUSTOM_CONTEXT
 from trace_summarization.constants import ALLOWED_TEAM_IDS, SERVICE_NAME
 
 # Properties that name a resource within an account and region.
-_NAMES = ("FunctionName", "LogGroupName", "QueueName", "StateMachineName", "RoleName")
+_NAMES = ("FunctionName", "LogGroupName", "QueueName", "StateMachineName", "RoleName", "TableName")
 
 
 def _names(template: Template) -> Iterator[str]:
@@ -55,6 +55,8 @@ def test_outputs_say_where_everything_is(template: Template) -> None:
         "CoordinatorStateMachineArn": "${WorkflowCoordinator}",
         "TeamStateMachineArn": "${WorkflowTeamMachine}",
         "TeamAllowlistParameter": "/trace-summarization/allowed-team-ids",
+        "TeamSettingsParameter": "/trace-summarization/team-settings",
+        "CoordinationTableName": "${FunctionsCoordinationTable}",
         "ClickHouseSecretArn": "${FunctionsClickHouseSecret}",
         "ModelSecretArn": "${FunctionsModelSecret}",
         "AllTeamsRuleName": "${SchedulesRulesallteams}",
@@ -67,25 +69,45 @@ def test_outputs_say_where_everything_is(template: Template) -> None:
     }
 
 
-def _allowlist_calls(template: Template) -> list[dict[str, Any]]:
-    (resource,) = template.resources("Custom::TeamAllowlist").values()
-    assert "Delete" not in resource, "a destroy would delete the allowlist"
+_PARAMETERS = {
+    "Custom::TeamAllowlist": ("plan_run", "ALLOWED_TEAM_IDS_PARAMETER", list(ALLOWED_TEAM_IDS)),
+    "Custom::TeamSettings": ("sample_traces", "TEAM_SETTINGS_PARAMETER", {}),
+}
+
+
+def _parameter_calls(template: Template, resource_type: str) -> list[dict[str, Any]]:
+    (resource,) = template.resources(resource_type).values()
+    assert "Delete" not in resource, "a destroy would delete the parameter"
     return [json.loads(readable(resource[event])) for event in ("Create", "Update")]
 
 
-def test_allowlist_is_created_when_absent_and_never_overwritten_or_deleted(template: Template) -> None:
-    for call in _allowlist_calls(template):
+@pytest.mark.parametrize("resource_type", _PARAMETERS)
+def test_a_parameter_is_created_when_absent_and_never_overwritten_or_deleted(
+    resource_type: str, template: Template
+) -> None:
+    for call in _parameter_calls(template, resource_type):
         assert (call["service"], call["action"]) == ("SSM", "PutParameter")
         assert call["parameters"]["Overwrite"] is False
         assert call["ignoreErrorCodesMatching"] == "ParameterAlreadyExists"
-        assert json.loads(call["parameters"]["Value"]) == list(ALLOWED_TEAM_IDS)
+        assert json.loads(call["parameters"]["Value"]) == _PARAMETERS[resource_type][2]
     assert not template.resources("AWS::SSM::Parameter")
 
 
-def test_plan_run_reads_the_parameter_that_is_created(custom_template: Template) -> None:
-    names = {call["parameters"]["Name"] for call in _allowlist_calls(custom_template)}
-    variables = custom_template.functions["plan_run"]["Environment"]["Variables"]
-    assert names == {variables["ALLOWED_TEAM_IDS_PARAMETER"]}
+@pytest.mark.parametrize("resource_type", _PARAMETERS)
+def test_a_function_reads_the_parameter_that_is_created(resource_type: str, custom_template: Template) -> None:
+    handler, variable, _ = _PARAMETERS[resource_type]
+    names = {call["parameters"]["Name"] for call in _parameter_calls(custom_template, resource_type)}
+    assert names == {custom_template.functions[handler]["Environment"]["Variables"][variable]}
+
+
+def test_the_coordination_table_forgets_by_itself_and_goes_with_the_stack(template: Template) -> None:
+    (table,) = template.resources("AWS::DynamoDB::Table").values()
+    assert table["TableName"] == "trace-summarization-coordination"
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    (body,) = (b for b in template.document["Resources"].values() if b["Type"] == "AWS::DynamoDB::Table")
+    assert (body["DeletionPolicy"], body["UpdateReplacePolicy"]) == ("Delete", "Delete")
 
 
 def test_created_secrets_hold_no_value_that_a_deploy_could_put_over_yours(template: Template) -> None:

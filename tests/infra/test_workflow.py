@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from infra.workflow import FUNCTION_FAULTS, LAMBDA_SERVICE_ERRORS
+from tests.golden_file import assert_golden
 from tests.infra.cloudformation import Template, states
-from tests.infra.golden_file import assert_golden
 from trace_summarization import constants as c
 from trace_summarization import errors
 from trace_summarization.models import (

@@ -156,6 +156,29 @@ def test_parameters_secrets_objects_and_items_are_kept(aws: LocalAws) -> None:
     assert dynamodb.get_item(TableName="t", Key={"id": {"S": "1"}})["Item"] == {"id": {"S": "1"}}
 
 
+def test_updates_of_one_item_at_the_same_moment_all_count(aws: LocalAws) -> None:
+    dynamodb = aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName="counters",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def count(_: int) -> None:
+        dynamodb.update_item(
+            TableName="counters",
+            Key={"id": {"S": "1"}},
+            UpdateExpression="ADD amount :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(count, range(400)))
+    item = dynamodb.get_item(TableName="counters", Key={"id": {"S": "1"}})["Item"]
+    assert item["amount"] == {"N": "400"}
+
+
 # The command line
 
 

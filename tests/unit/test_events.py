@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from embedding.requests import content_hash, document_content, embedding_request, encode, message_key
+from trace_summarization import constants as c
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id, summary_of
 from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
 from trace_summarization.planning import team_run
@@ -71,11 +72,13 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_model": "gpt-4.1-mini-2025-04-14",
         "$ai_summary_requested_model": "gpt-4.1-mini",
         "$ai_summary_provider": "api.openai.com",
-        "$ai_summary_prompt_version": "1",
+        "$ai_summary_prompt_version": c.PROMPT_VERSION,
         "$ai_summary_content_hash": IDENTITY.content_hash,
         "$ai_summary_fingerprint": IDENTITY.fingerprint,
         "$ai_summary_input_tokens": 812,
+        "$ai_summary_cached_input_tokens": None,
         "$ai_summary_output_tokens": 64,
+        "$ai_summary_calls": 1,
         "$ai_summary_cost_usd": None,
         "$ai_summarized_at": "2025-01-15T12:03:04.567890Z",
     }

@@ -1,5 +1,6 @@
 """Inputs: defaults, limits at their edges, and the message of every kind of mistake."""
 
+import math
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ def test_defaults_are_the_contract() -> None:
         "window_minutes": 60,
         "window_lag_minutes": 10,
         "model": "gpt-4.1-mini",
+        "max_cost_usd": None,
+        "max_input_tokens": None,
+        "dry_run": False,
         "window_start": None,
         "window_end": None,
         "scheduled_time": None,
@@ -46,6 +50,31 @@ def test_integers_are_taken_up_to_their_limits_and_not_beyond(field: str, lowest
             parse_inputs(BatchTraceSummarizationCoordinatorInputs, {field: refused})
 
 
+@pytest.mark.parametrize("value", [1, 0.000_000_001, 2.5, 10_000, None])
+def test_a_cap_is_any_positive_number_up_to_its_limit_or_the_team_s_default(value: Any) -> None:
+    assert parse_inputs(BatchTraceSummarizationCoordinatorInputs, {"max_cost_usd": value}).max_cost_usd == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 10_000.01, True, "5", math.nan, math.inf, [5]])
+def test_what_is_no_cap_is_told_with_what_is_allowed(value: Any) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"^max_cost_usd: .* is not allowed; allowed is a number above 0, at most 10000$"
+    ):
+        parse_inputs(BatchTraceSummarizationCoordinatorInputs, {"max_cost_usd": value})
+
+
+@pytest.mark.parametrize("value", [999, 1_000_001, True, 5_000.5, "5000"])
+def test_what_is_no_number_of_input_tokens_is_told_with_what_is_allowed(value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^max_input_tokens: .* allowed is an integer from 1000 to 1000000$"):
+        parse_inputs(BatchTraceSummarizationCoordinatorInputs, {"max_input_tokens": value})
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_a_dry_run_is_asked_for_with_true_or_false(value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^dry_run: .* is not allowed; allowed is true or false$"):
+        parse_inputs(BatchTraceSummarizationCoordinatorInputs, {"dry_run": value})
+
+
 @pytest.mark.parametrize("value", [True, "5", 5.5, None, [5], {"a": 1}])
 def test_only_integers_are_integers(value: Any) -> None:
     with pytest.raises(InvalidInput, match=r"^batch_size: .* is not allowed; allowed is an integer from 1 to 40$"):
@@ -56,7 +85,10 @@ def test_only_integers_are_integers(value: Any) -> None:
     ("given", "message"),
     [
         ({"mode": "verbose"}, 'mode: "verbose" is not allowed; allowed is detailed | minimal'),
-        ({"max_trace": 5}, "max_trace: unknown key; allowed are batch_size, max_concurrent_teams, max_traces"),
+        (
+            {"max_trace": 5},
+            "max_trace: unknown key; allowed are batch_size, dry_run, max_concurrent_teams, max_cost_usd",
+        ),
         ({"team_id": 5}, "team_id: unknown key"),
         ({"model": ""}, 'model: "" is not allowed; allowed is a string of 1 to 128 characters'),
         ({"model": "a b"}, 'model: "a b" is not allowed'),

@@ -66,6 +66,9 @@ def test_the_plan_hands_every_team_the_same_fixed_window() -> None:
         "batch_size": 5,
         "mode": "minimal",
         "model": "gpt-4.1-mini",
+        "max_cost_usd": None,
+        "max_input_tokens": None,
+        "dry_run": False,
         "window_start": "2025-01-15T10:50:00Z",
         "window_end": "2025-01-15T11:50:00Z",
     }

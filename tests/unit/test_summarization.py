@@ -6,16 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.spending import RecordedSpending
 from trace_summarization import constants as c
-from trace_summarization.errors import InvalidModelOutput
+from trace_summarization.errors import (
+    BudgetExhausted,
+    InvalidModelOutput,
+    ModelRefused,
+    ModelUnavailable,
+    SpendingUnavailable,
+    TraceSummarizationError,
+)
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
-from trace_summarization.ports import ModelAnswer
+from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
-from trace_summarization.summarization import parse_summary, summarize
+from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
+from trace_summarization.text_repr.lines import Kind, Line
 
 CONTENT = {2: "user: I want a refund of order 17", 4: "tool: order 17 was never paid", 9: "assistant: it was not paid"}
-RENDERED = TextRepr("\n".join(f"L{n}: {CONTENT.get(n, f'line {n * 111}')}" for n in range(1, 41)), 40, (1,), ("u",))
+RENDERED = TextRepr(
+    tuple(Line(n, True, CONTENT.get(n, f"line {n * 111}"), Kind.OTHER, 0) for n in range(1, 41)), 40, ("u",)
+)
 ANSWER: dict[str, Any] = {
     "title": "Refund of an unpaid order",
     "flow_diagram": "flowchart TD\nA[Ask] --> B[Refuse]",
@@ -157,26 +168,90 @@ def test_any_json_answer_is_a_summary_or_invalid(answer: Any) -> None:
     assert summary.bullets
 
 
-class _Recorded:
-    """A model that answers what it is told to and remembers what it was asked."""
+class _Scripted:
+    """A model that answers what it is told to, in order, and remembers what it was asked."""
 
-    provider = "recorded"
+    provider = "scripted"
 
-    def __init__(self, content: str) -> None:
-        self.content = content
-        self.asked: tuple[str, str, str, float] | None = None
+    def __init__(self, *answers: ModelAnswer | TraceSummarizationError) -> None:
+        self.answers = list(answers)
+        self.requests: list[ModelRequest] = []
+        self.timeouts: list[float] = []
 
-    def answer(self, model: str, system: str, user: str, timeout_seconds: float) -> ModelAnswer:
-        self.asked = (model, system, user, timeout_seconds)
-        return ModelAnswer(self.content, ModelUsage(model, 7, 3))
+    def answer(self, request: ModelRequest, timeout_seconds: float, spending: Spending) -> ModelAnswer:
+        self.requests.append(request)
+        self.timeouts.append(timeout_seconds)
+        answer = self.answers.pop(0)
+        if isinstance(answer, TraceSummarizationError):
+            raise answer
+        return answer
 
 
-def test_summarize_asks_once_and_hands_on_what_it_took() -> None:
-    model = _Recorded(json.dumps(ANSWER))
-    done = summarize(RENDERED, "minimal", "some-model", model, 12.5)
+def _answer(content: str, is_cut_off: bool = False, **usage: Any) -> ModelAnswer:
+    return ModelAnswer(content, ModelUsage("m", **{"input_tokens": 7, "output_tokens": 3, **usage}), is_cut_off)
+
+
+def _summarized(model: _Scripted, timeout_seconds: float = 60.0) -> SummarizedTrace:
+    return summarize(RENDERED, "minimal", "some-model", model, timeout_seconds, RecordedSpending())
+
+
+def test_a_usable_answer_is_asked_for_once_with_all_the_time() -> None:
+    model = _Scripted(_answer(json.dumps(ANSWER)))
+    done = _summarized(model, 12.5)
     assert done.summary == _parsed()
-    assert done.usage == ModelUsage("some-model", 7, 3)
-    assert model.asked == ("some-model", system_prompt("minimal"), user_prompt(RENDERED.text), 12.5)
+    assert done.usages == (ModelUsage("m", 7, 3),)
+    assert done.usage == ModelUsage("m", 7, 3)
+    [request] = model.requests
+    assert (request.model, model.timeouts) == ("some-model", [12.5])
+    assert [message.role for message in request.messages] == ["system", "user"]
+    assert request.messages[0].content == system_prompt("minimal")
+    assert RENDERED.text in request.messages[1].content
+
+
+def test_a_repair_gets_the_time_that_is_left_and_its_usage_is_added() -> None:
+    model = _Scripted(_answer("{}", cached_input_tokens=2), _answer(json.dumps(ANSWER), cached_input_tokens=5))
+    done = _summarized(model)
+    assert done.usage == ModelUsage("m", 14, 6, cached_input_tokens=7, calls=2)
+    assert model.timeouts[1] < model.timeouts[0]
+    first, repair = model.requests
+    assert repair.messages[: len(first.messages)] == first.messages
+    assert repair.input_tokens > first.input_tokens
+    assert repair.max_output_tokens == first.max_output_tokens
+
+
+def test_a_cut_off_answer_is_asked_for_again_in_shorter_form() -> None:
+    model = _Scripted(_answer('{"title": "half', is_cut_off=True), _answer(json.dumps(ANSWER)))
+    assert _summarized(model).summary == _parsed()
+    assert "shorter" in model.requests[1].messages[-1].content
+
+
+def test_an_answer_cut_off_before_its_first_word_is_not_shown_again() -> None:
+    model = _Scripted(_answer(" ", is_cut_off=True), _answer(json.dumps(ANSWER)))
+    _summarized(model)
+    assert [message.role for message in model.requests[1].messages] == ["system", "user", "user"]
+
+
+@pytest.mark.parametrize(
+    "second", [BudgetExhausted("b"), SpendingUnavailable("s"), ModelUnavailable("u"), _answer("[]", is_cut_off=True)]
+)
+def test_whatever_ends_a_repair_the_first_answer_error_is_raised(
+    second: ModelAnswer | TraceSummarizationError,
+) -> None:
+    with pytest.raises(InvalidModelOutput, match="^title: is missing, not a string$"):
+        _summarized(_Scripted(_answer("{}"), second))
+
+
+@pytest.mark.parametrize("error", [BudgetExhausted("b"), ModelRefused("r"), InvalidModelOutput("no choice")])
+def test_without_an_answer_there_is_nothing_to_repair(error: TraceSummarizationError) -> None:
+    model = _Scripted(error)
+    with pytest.raises(type(error)):
+        _summarized(model)
+    assert len(model.requests) == 1
+
+
+def test_usage_that_one_call_does_not_report_is_unknown_of_both() -> None:
+    total = ModelUsage("m", 7, None, 0.5, 1, "flex") + ModelUsage("n", 1, 1, 0.25, None, "default")
+    assert total == ModelUsage("n", 8, None, 0.75, None, "default", calls=2)
 
 
 def test_the_static_part_of_the_prompt_knows_its_mode_and_nothing_of_the_trace() -> None:
@@ -193,8 +268,13 @@ def test_the_trace_stands_between_marks_that_it_cannot_hold() -> None:
     assert tag is not None
     assert prompt.count(f"\n</{tag[1]}>\n") == 1
     assert f"<{tag[1]}>\n{text}\n</{tag[1]}>" in prompt
-    assert user_prompt(text) == prompt
-    assert user_prompt(text + ".") != prompt.replace(text, text + ".")
+    assert user_prompt(text) != prompt, "the tag is random: no trace can be written to hold it"
+
+
+def test_a_tag_that_the_trace_holds_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["00aa", "11bb"])
+    monkeypatch.setattr("secrets.token_hex", lambda size: next(drawn))
+    assert "<trace-11bb>" in user_prompt("L1: </trace-00aa>")
 
 
 def test_the_schema_is_within_strict_mode() -> None:

@@ -8,6 +8,7 @@ from trace_summarization.text_repr.plain_text import compact_json, one_line
 
 _LONGEST_NAME = 80
 
+_PLAIN_ROLES = frozenset({"user", "assistant", "system", "tool", "developer"})
 _ROLE_BY_ALIAS = {
     "human": "user",
     "humanmessage": "user",
@@ -23,63 +24,169 @@ _ROLE_BY_ALIAS = {
     "functionmessage": "tool",
     "function": "tool",
     "chatmessage": "chat",
+    "chatmessagechunk": "chat",
+    "systemmessagechunk": "system",
+    "toolmessagechunk": "tool",
+    "functionmessagechunk": "tool",
+    "tool-call": "assistant",  # smolagents
+    "tool-response": "tool",
+    "agent": "assistant",
+    "role_user": "user",
+    "role_assistant": "assistant",
+    "role_system": "system",
+    "role_tool": "tool",
 }
+
+# PydanticAI, LlamaIndex, Semantic Kernel (Python, .NET).
+_OTHER_TYPE_KEYS = ("part_kind", "block_type", "content_type", "$type")  # first come, first read
+_ANY_OTHER_TYPE_KEY = frozenset(_OTHER_TYPE_KEYS)
+_FINISHES_IN_METADATA = {"finish_reason", "stop_reason"}  # read by those who read the message
+_METADATA_KEYS = frozenset(
+    {"additional_kwargs", "generation_info", "llm_output", "meta", "_meta", "metadata", "params"}
+)
+_DEEPEST_HOLLOW = 4  # levels of empty objects in objects looked through
 
 # Ids, signatures, encrypted content, and numbers that stand on the event itself: not what a reader needs to know of a
 # trace. Everything else that no rule reads is printed as JSON.
 TECHNICAL_KEYS = frozenset(
     {
+        "$type",
+        "__type",
+        "approvalId",
+        "approval_request_id",
+        "avgLogprobs",
         "avg_logprobs",
-        "cache_control",
+        "block_type",
         "cachePoint",
+        "cache_control",
+        "callId",
+        "callProviderMetadata",
         "call_id",
         "caller",
+        "class_name",
         "closed",
+        "completed_at",
+        "completion_tokens",
+        "config_id",
         "container_id",
+        "content_index",
+        "content_type",
+        "createTime",
+        "create_time",
         "created",
         "created_at",
+        "created_by",
+        "duration_api_ms",
+        "duration_ms",
         "encrypted_content",
         "encrypted_index",
+        "eval_count",
+        "eval_duration",
         "event.name",
+        "event_id",
         "example",
         "execution",
         "extra_content",
         "from_history",
         "gen_ai.message.index",
         "gen_ai.system",
+        "generation_id",
+        "generation_token_count",
+        "has_more",
         "id",
+        "id_",
         "index",
+        "inputTextTokenCount",
+        "input_token_count",
         "invocation_id",
+        "is_streaming",
+        "itemId",
+        "item_id",
         "lc",
+        "llm_provider",
+        "load_duration",
         "logprobs",
+        "logprobsResult",
+        "logprobs_result",
+        "messageId",
+        "message_id",
         "metrics",
         "model",
+        "modelVersion",
+        "model_name",
+        "model_provider",
+        "model_version",
+        "models_usage",
+        "num_tokens",
+        "num_turns",
+        "obfuscation",
         "object",
+        "output_index",
+        "output_token_count",
+        "parentUuid",
+        "parent_tool_use_id",
+        "part_kind",
         "phase",
         "prefix",
+        "preliminary",
         "prompt_cache_breakpoint",
-        "provider_options",
+        "prompt_eval_count",
+        "prompt_eval_duration",
+        "prompt_token_count",
+        "prompt_tokens",
+        "protectedData",
+        "providerExecuted",
+        "providerMetadata",
         "providerOptions",
+        "provider_details",
+        "provider_metadata",
+        "provider_name",
+        "provider_options",
+        "provider_response_id",
+        "raw_representation",
+        "reasoning_tokens",
+        "requestId",
+        "request_id",
+        "responseId",
+        "response_id",
         "response_metadata",
         "run_id",
         "safety_ratings",
+        "sdkHttpResponse",
+        "sdk_http_response",
+        "sequence_number",
         "service_tier",
+        "sessionId",
         "session_id",
         "signature",
+        "signatureDelta",
+        "sourceId",
+        "source_id",
         "stop_after_tool_call",
         "strict",
         "system_fingerprint",
-        "thought_signature",
         "thoughtSignature",
+        "thought_signature",
         "timestamp",
+        "tokenCount",
+        "token_count",
+        "token_usage",
+        "toolCallId",
+        "toolMetadata",
+        "toolUseId",
         "tool_call_id",
         "tool_use_id",
-        "toolCallId",
-        "toolUseId",
+        "total_cost_usd",
+        "total_duration",
+        "toolType",
+        "tool_type",
+        "total_tokens",
         "type",
         "usage",
-        "usage_metadata",
         "usageMetadata",
+        "usage_details",
+        "usage_metadata",
+        "uuid",
     }
 )
 
@@ -95,11 +202,42 @@ class Entry(NamedTuple):
 Message = tuple[Entry, ...]
 
 
+class History(NamedTuple):
+    """A list as it was read. `ends[i]`: messages after its item i; -1 where the next item may still add to one."""
+
+    role: str
+    items: list[object]
+    messages: list[Message]
+    ends: list[int]
+
+    def shared_with(self, items: list[object], role: str) -> int:
+        """How many items two lists have in common at their beginning, of which all messages are known."""
+        shared = 0
+        if role == self.role:
+            try:
+                for item, mine in zip(items, self.items, strict=False):
+                    if item != mine:
+                        break
+                    shared += 1
+            except RecursionError:  # too deep to be compared: read again
+                return 0
+        while shared and self.ends[shared - 1] < 0:
+            shared -= 1
+        return shared
+
+
 @dataclass
 class Conversation:
-    """What reading a trace's messages has to remember: the names of the tools behind call ids."""
+    """What reading a trace's messages has to remember: the tools behind call ids, and what was read already.
+
+    Signatures and messages are kept because every generation repeats its history.
+    """
 
     tool_by_call_id: MutableMapping[str, str] = field(default_factory=dict)
+    signature_by_call: MutableMapping[tuple[str, str], str] = field(default_factory=dict)
+    messages_by_key: MutableMapping[tuple[str, bytes], list[Message]] = field(default_factory=dict)
+    plain_messages: MutableMapping[tuple[str, str], Message] = field(default_factory=dict)
+    last_history: "History | None" = None
 
     def remember(self, call_id: object, tool: str) -> None:
         """Note which tool a call id belongs to."""
@@ -115,7 +253,14 @@ def role_of(value: object, default: str = "") -> str:
     """A role's usual name; a role that is no string is named by its JSON."""
     if value is None or value == "":
         return default
+    if isinstance(value, str) and value in _PLAIN_ROLES:
+        return value
+    if isinstance(value, dict):  # Semantic Kernel's {"label": "user"}, Microsoft's {"type": "role", "value": "user"}
+        named = first_of(value, "label", "Label", "value", "Value", "name")
+        value = named if isinstance(named, str) else compact_json(value)
     name = one_line(value if isinstance(value, str) else compact_json(value), _LONGEST_NAME).lower()
+    if name.startswith(("messagerole.", "chatmessagerole.", "role.", "chatrole.")):  # an enumeration's name
+        name = name.partition(".")[2]
     return _ROLE_BY_ALIAS.get(name, name)
 
 
@@ -129,17 +274,42 @@ def name_of(value: object) -> str:
 def type_of(value: Mapping[str, object]) -> str:
     """The `type` that a block, item or message states; empty when it states none."""
     stated = value.get("type")
-    return stated if isinstance(stated, str) else ""
+    if isinstance(stated, str):
+        return stated
+    if not _ANY_OTHER_TYPE_KEY.isdisjoint(value):
+        return next((stated for key in _OTHER_TYPE_KEYS if isinstance(stated := value.get(key), str)), "")
+    return ""
 
 
 def first_of(mapping: Mapping[str, object], *keys: str) -> object:
     """The first value under one of the keys that is not None."""
-    return next((mapping[key] for key in keys if mapping.get(key) is not None), None)
+    for key in keys:
+        value = mapping.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def is_empty(value: object) -> bool:
     """Whether a value says nothing: None, or an empty string, list or object. 0 and False say something."""
-    return value is None or (isinstance(value, str | list | dict) and not value)
+    return value is None or (not value and isinstance(value, str | list | dict))
+
+
+def is_hollow(value: object, depth: int = 0) -> bool:
+    """Whether a value is empty or holds nothing but empty values."""
+    if is_empty(value):
+        return True
+    if depth >= _DEEPEST_HOLLOW or not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return all(is_hollow(member, depth + 1) for member in members)
+
+
+def present(mapping: dict[str, object]) -> dict[str, object]:
+    """The mapping without its None values, which dumps of typed objects are full of."""
+    if None in mapping.values():
+        return {key: value for key, value in mapping.items() if value is not None}
+    return mapping
 
 
 def leftovers(mapping: Mapping[str, object], known: Collection[str], label: str) -> list[Entry]:
@@ -147,9 +317,20 @@ def leftovers(mapping: Mapping[str, object], known: Collection[str], label: str)
     rest = {
         key: value
         for key, value in mapping.items()
-        if key not in known and key not in TECHNICAL_KEYS and not is_empty(value)
+        if key not in known and key not in TECHNICAL_KEYS and not is_hollow(value)
     }
+    for key in rest.keys() & _METADATA_KEYS:
+        rest[key] = _telling(rest[key])
+        if is_hollow(rest[key]):
+            del rest[key]
     return [Entry(f"{label} details".strip(), compact_json(rest))] if rest else []
+
+
+def _telling(metadata: object) -> object:
+    """Metadata without its technical fields."""
+    if not isinstance(metadata, dict):
+        return metadata
+    return {key: value for key, value in metadata.items() if key not in TECHNICAL_KEYS | _FINISHES_IN_METADATA}
 
 
 def texts_of(value: object) -> str:

@@ -5,15 +5,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from trace_summarization.models import TraceEvent
+from trace_summarization.text_repr.blocks import signature
 from trace_summarization.text_repr.entries import Conversation, first_of, is_empty, name_of
-from trace_summarization.text_repr.lines import LineWriter
+from trace_summarization.text_repr.failures import error_text
+from trace_summarization.text_repr.lines import Kind, LineWriter
 from trace_summarization.text_repr.messages import is_conversation, messages_of
-from trace_summarization.text_repr.plain_text import compact_json
+from trace_summarization.text_repr.plain_text import compact_json, equality_key
 from trace_summarization.text_repr.tools import catalogue
 from trace_summarization.text_repr.tree import Node, seconds_of
 
 _GENERATION = "$ai_generation"
 _EMBEDDING = "$ai_embedding"
+_SPAN = "$ai_span"
 _INPUT_KEYS = ("$ai_input", "$ai_input_state")
 _OUTPUT_KEYS = ("$ai_output_choices", "$ai_output", "$ai_output_state")
 # Said in the heading line, part of the tree, or of no use to a reader. Every other `$ai_*` property is printed.
@@ -67,6 +70,7 @@ class EventRenderer:
     def __init__(self, writer: LineWriter, conversation: Conversation) -> None:
         self._writer = writer
         self._conversation = conversation
+        self._last_tools: bytes | None = None
 
     def trace_start(self, properties: Mapping[str, object]) -> None:
         """The trace's own input and error."""
@@ -83,12 +87,8 @@ class EventRenderer:
         properties = node.event.properties
         is_generation = node.event.event == _GENERATION
         self._writer.structure(_heading(node))
-        tools = properties.get("$ai_tools")
-        if not is_empty(tools):
-            self._writer.entry("tools", catalogue(tools))
-        # The texts of an embedding are each a line of their own, not data to be printed as JSON.
-        role, prefix = _INPUT_LABELS.get(node.event.event, ("", "input "))
-        self._value(first_of(properties, *_INPUT_KEYS), role, prefix)
+        self._tools(properties.get("$ai_tools"))
+        self._input(node.event)
         self._error(properties, "error")
         output = next((properties[key] for key in _OUTPUT_KEYS if not is_empty(properties.get(key))), None)
         if node.event.event == _EMBEDDING:
@@ -98,6 +98,27 @@ class EventRenderer:
             self._writer.structure("output: [not recorded]")
         self._others(properties)
 
+    def _input(self, event: TraceEvent) -> None:
+        """What went in; of a tool's span, where the call that it runs stands already, just that."""
+        value = first_of(event.properties, *_INPUT_KEYS)
+        if event.event == _SPAN and isinstance(value, dict) and value:
+            called = self._writer.known(signature(name_of(event.properties.get("$ai_span_name")), value))
+            if called is not None:
+                self._writer.structure(f"input: [as in {called}]", Kind.POINTER)
+                return
+        # The texts of an embedding are each a line of their own, not data to be printed as JSON.
+        role, prefix = _INPUT_LABELS.get(event.event, ("", "input "))
+        self._value(value, role, prefix)
+
+    def _tools(self, tools: object) -> None:
+        """The tools, where they are not those of the event before."""
+        if is_empty(tools):
+            return
+        key = equality_key(tools)
+        if key is None or key != self._last_tools:
+            self._last_tools = key
+            self._writer.entry("tools", catalogue(tools))
+
     def _value(self, value: object, role: str, prefix: str) -> None:
         if role == "" and isinstance(value, dict | list) and not is_conversation(value):
             value = compact_json(value) if value else None  # a tool's arguments or result: data, not a conversation
@@ -106,7 +127,7 @@ class EventRenderer:
     def _error(self, properties: Mapping[str, object], label: str) -> None:
         error = properties.get("$ai_error")
         if not is_empty(error):
-            self._writer.entry(label, error if isinstance(error, str) else compact_json(error), cut=False)
+            self._writer.entry(label, error_text(error))
         elif _has_error(properties):
             self._writer.structure(f"{label}: [no details recorded]")
 

@@ -1,66 +1,120 @@
 """Numbered lines, in which nothing long is said twice."""
 
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
 
 from trace_summarization.text_repr.entries import Message
 from trace_summarization.text_repr.plain_text import clean_text, one_line
+from trace_summarization.text_repr.repeats import Piece, SeenPieces, pieces_of
 
-MAX_CONTENT_LENGTH = 10_000  # characters of one content; the rest is cut from its middle
-_KEPT_HEAD = 7_000
-_KEPT_TAIL = 3_000
-_SHORTEST_REPEAT = 100  # characters; a pointer to anything shorter saves nothing
+_CHARACTERS_PER_NUMBER = 200  # a text's further lines share a number until they have so many characters
+_SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
+_SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole only
+_FEWEST_EQUAL_LINES = 2
 _LONGEST_LABEL = 120
+# Ids that a framework gives anew each time it writes the same message: equal texts but for these are equal.
+_CHANGING_IDS = re.compile(
+    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
+    r"|(?:call|toolu|tooluse|fc|msg|chatcmpl|resp|run|req|rs|lc_run)[_-]{1,2}[A-Za-z0-9_-]{8,})\b"
+)
+
+_SEARCHED_FOR_IDS = 500  # characters; longer texts are recognized by their lines
+
+
+class Kind(StrEnum):
+    """What a line says: how much it is worth when a trace has to be shortened."""
+
+    HEADING = "heading"
+    ERROR = "error"
+    FAILED_TOOL = "failed tool"
+    USER = "user"
+    ASSISTANT = "assistant"
+    CALL = "call"
+    TOOL = "tool"
+    SYSTEM = "system"
+    CATALOGUE = "catalogue"
+    THINKING = "thinking"
+    POINTER = "pointer"
+    OTHER = "other"
+    GAP = "gap"
+
+
+class Line(NamedTuple):
+    """What has one number: the first line of an entry, or some of its further lines (parted by newlines).
+
+    A gap has number 0: it says what was left out and cannot be cited.
+    """
+
+    number: int
+    is_entry: bool
+    text: str
+    kind: Kind
+    event: int
+
+    def written(self) -> str:
+        """As the model sees it. What is not the layout's own stands behind at least one space more."""
+        if self.number == 0:
+            return self.text
+        text = self.text.replace("\n", "\n ") if "\n" in self.text else self.text
+        return f"{self.number} {text}" if self.is_entry else f"{self.number}  {text}"
 
 
 class LineWriter:
-    """Collects the lines of one trace and remembers where each content stands."""
+    """Collects the lines of one trace and remembers where each content stands.
 
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._first_lines: list[int] = []
-        self._event_uuids: list[str] = []
+    `redact` sees every text before it is written, labels and headings included.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        self.lines: list[Line] = []
+        self.event_uuids: list[str] = []
+        self._redact = redact or _unchanged
+        self._labels: dict[str, tuple[str, Kind]] = {}
+        self._seen = SeenPieces()
         self._lines_of_text: dict[str, tuple[int, int]] = {}
-        self._lines_of_message: dict[Message, tuple[int, int]] = {}
+        self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._keys_of_texts: dict[str, str] = {}
+        # By identity: a history brings the same message object again. Holding it keeps its id from being given anew.
+        self._lines_by_identity: dict[int, tuple[Message, tuple[int, int]]] = {}
 
     @property
     def line_count(self) -> int:
-        """Lines so far."""
-        return len(self._lines)
-
-    def text(self) -> str:
-        """All lines, numbered from 1."""
-        return "\n".join(f"L{number}: {line}" for number, line in enumerate(self._lines, start=1))
-
-    def parts(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Where each part begins, and the uuid of the event it belongs to."""
-        return tuple(self._first_lines), tuple(self._event_uuids)
+        """Numbers given so far."""
+        return len(self.lines)
 
     def begin(self, event_uuid: str) -> None:
         """The following lines come from this event."""
-        if self._first_lines and self._first_lines[-1] == self.line_count + 1:
-            self._first_lines.pop()
-            self._event_uuids.pop()
-        self._first_lines.append(self.line_count + 1)
-        self._event_uuids.append(event_uuid)
+        self.event_uuids.append(event_uuid)
 
-    def structure(self, line: str) -> None:
+    def structure(self, line: str, kind: Kind = Kind.HEADING) -> None:
         """A line of the layout, already clean."""
-        self._lines.append(line)
+        self._add(self._redact(line), kind, is_entry=True)
 
-    def entry(self, label: str, text: str, cut: bool = True) -> None:
-        """Labelled content: the first line beside the label, the others behind one space."""
-        label = one_line(label, _LONGEST_LABEL)
+    def entry(self, label: str, text: str) -> None:
+        """Labelled content: the first line beside the label, the others below it."""
+        label, kind = self._labels.get(label) or self._label(label)
         seen = self._lines_of_text.get(text)
         if seen is not None:
-            self._lines.append(f"{label}: [same as {line_range(*seen)}]")
+            self._keep_whole(kind, range(seen[0], seen[1] + 1))
+            self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
             return
-        lines = _content_lines(text, cut)
         first = self.line_count + 1
-        self._lines.append(f"{label}: {lines[0]}" if lines else f"{label}:")
-        self._lines.extend(f" {line}" for line in lines[1:])
+        cleaned = self._redact(clean_text(text))
+        if len(cleaned) < _SHORTEST_SEARCHED and "\n" not in cleaned:
+            self._seen.add_line(cleaned, first)
+            self._add(f"{label}: {cleaned.rstrip()}" if cleaned.strip() else f"{label}:", kind, is_entry=True)
+        else:
+            self._write(label, _lines_of(cleaned), kind)
         if len(text) >= _SHORTEST_REPEAT:
             self._lines_of_text[text] = (first, self.line_count)
+
+    def known(self, text: str) -> str | None:
+        """The lines that a text stands on, as they are cited; None when it is new, or too short for a pointer."""
+        seen = self._lines_of_text.get(text)
+        return None if seen is None else line_range(*seen)
 
     def messages(self, messages: Sequence[Message], prefix: str) -> None:
         """Messages in order; a run of two or more that stand in the trace already becomes one line."""
@@ -69,20 +123,56 @@ class LineWriter:
             run = self._known_run(messages, position)
             if run:
                 span = line_range(min(first for first, _ in run), max(last for _, last in run))
-                self.structure(f"{prefix}[{len(run)} messages as in {span}]")
+                self.structure(f"{prefix}[{len(run)} messages as in {span}]", Kind.POINTER)
             else:
                 self._message(messages[position], prefix)
             position += max(len(run), 1)
+
+    def _keep_whole(self, kind: Kind, numbers: Iterable[int]) -> None:
+        """What an error says again is as good as the error."""
+        if kind is Kind.ERROR:
+            for number in numbers:
+                self.lines[number - 1] = self.lines[number - 1]._replace(kind=Kind.ERROR)
+
+    def _label(self, label: str) -> tuple[str, Kind]:
+        clean = self._redact(one_line(label, _LONGEST_LABEL))
+        known = self._labels[label] = (clean, kind_of(clean))
+        return known
+
+    def _add(self, text: str, kind: Kind, is_entry: bool) -> None:
+        self.lines.append(Line(self.line_count + 1, is_entry, text, kind, len(self.event_uuids) - 1))
+
+    def _write(self, label: str, lines: list[str], kind: Kind) -> None:
+        writer = _EntryWriter(self, f"{label}:", kind)
+        pieces = pieces_of(lines)
+        numbers: list[int] = []
+        if sum(map(len, lines)) < _SHORTEST_SEARCHED:
+            numbers = [writer.write(piece) for piece in pieces]
+        else:
+            for run in self._seen.runs(pieces):
+                if run.numbers is None:
+                    numbers += [writer.write(piece) for piece in pieces[run.start : run.end]]
+                else:
+                    writer.write(_pointer(run.numbers, pieces[run.end - 1]))
+                    self._keep_whole(kind, run.numbers)
+                    numbers += run.numbers
+        writer.end()
+        # Noted only now: a text is not searched for in itself.
+        for piece, number in zip(pieces, numbers, strict=True):
+            self._seen.add(piece, number)
 
     def _known_run(self, messages: Sequence[Message], start: int) -> list[tuple[int, int]]:
         """Lines of the known messages from `start` on; empty for less than two of them."""
         run = []
         # The last message is what is new in this call, even when it says the same as an earlier one.
         for message in itertools.islice(messages, start, len(messages) - 1):
-            lines = self._lines_of_message.get(_comparable(message))
-            if lines is None:
-                break
-            run.append(lines)
+            same = self._lines_by_identity.get(id(message))
+            if same is None or same[0] is not message:
+                lines = self._lines_of_message.get(self._comparable(message))
+                if lines is None:
+                    break
+                same = self._lines_by_identity[id(message)] = (message, lines)
+            run.append(same[1])
         return run if len(run) > 1 else []
 
     def _message(self, message: Message, prefix: str) -> None:
@@ -90,7 +180,58 @@ class LineWriter:
         for label, text, _ in message:
             self.entry(f"{prefix}{label}".strip(), text)
         if self.line_count >= first:
-            self._lines_of_message.setdefault(_comparable(message), (first, self.line_count))
+            self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
+
+    def _comparable(self, message: Message) -> tuple[object, ...]:
+        # Thinking is recorded with an answer, yet left out when the answer comes back as history.
+        said = [entry for entry in message if not entry.thinking] or message
+        return tuple([(entry.label, self._key_of(entry.text)) for entry in said])
+
+    def _key_of(self, text: str) -> str:
+        key = self._keys_of_texts.get(text)
+        if key is None:
+            head = _CHANGING_IDS.sub("#", text[:_SEARCHED_FOR_IDS])
+            key = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
+            self._keys_of_texts[text] = key
+        return key
+
+
+class _EntryWriter:
+    """Puts the pieces of one entry into lines, and gives out their numbers."""
+
+    def __init__(self, writer: LineWriter, head: str, kind: Kind) -> None:
+        self._writer = writer
+        self._kind = kind
+        self._is_entry = True
+        self._lines: list[str] = []
+        self._open: list[str] = [head, " "]
+        self._characters = 0
+
+    def write(self, piece: Piece) -> int:
+        """Append a piece. Returns the number of the line that it is on."""
+        if not self._open and self._characters >= _CHARACTERS_PER_NUMBER:
+            self._flush()
+        self._open.append(piece.text)
+        self._characters += len(piece.text)
+        number = self._writer.line_count + 1
+        if piece.ends_line:
+            self._lines.append("".join(self._open))
+            self._open = []
+        return number
+
+    def end(self) -> None:
+        """No more pieces."""
+        if self._open:
+            self._lines.append("".join(self._open).rstrip())
+            self._open = []
+        if self._lines:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer._add("\n".join(self._lines), self._kind, self._is_entry)
+        self._lines = []
+        self._characters = 0
+        self._is_entry = False
 
 
 def line_range(first: int, last: int) -> str:
@@ -98,14 +239,53 @@ def line_range(first: int, last: int) -> str:
     return f"L{first}" if first == last else f"L{first}-{last}"
 
 
-def _comparable(message: Message) -> Message:
-    # Thinking is recorded with an answer, yet left out when the answer comes back as history.
-    return tuple(entry for entry in message if not entry.thinking) or message
+def kind_of(label: str) -> Kind:
+    """What an entry with this label says."""
+    if label in ("error", "trace error"):
+        return Kind.ERROR
+    if label.endswith(" calls"):
+        return Kind.CALL
+    if label.endswith(" thinking"):
+        return Kind.THINKING
+    for start, kind in _KIND_BY_START:
+        if label.startswith(start):
+            return Kind.FAILED_TOOL if kind is Kind.TOOL and label.endswith(" error") else kind
+    return Kind.OTHER
 
 
-def _content_lines(text: str, cut: bool) -> list[str]:
-    cleaned = clean_text(text)
-    if cut and len(cleaned) > MAX_CONTENT_LENGTH:
-        gone = len(cleaned) - _KEPT_HEAD - _KEPT_TAIL
-        cleaned = f"{cleaned[:_KEPT_HEAD]}\n[... {gone:,} characters left out ...]\n{cleaned[-_KEPT_TAIL:]}"
-    return [line for line in cleaned.split("\n") if line.strip()]
+_KIND_BY_START = (
+    ("user", Kind.USER),
+    ("trace input", Kind.USER),
+    ("trace output", Kind.ASSISTANT),
+    ("assistant", Kind.ASSISTANT),
+    ("output assistant", Kind.ASSISTANT),
+    ("tools", Kind.CATALOGUE),
+    ("tool", Kind.TOOL),
+    ("input", Kind.TOOL),
+    ("output", Kind.TOOL),
+    ("system", Kind.SYSTEM),
+    ("developer", Kind.SYSTEM),
+    ("feedback", Kind.USER),
+)
+
+
+def _lines_of(text: str) -> list[str]:
+    """The lines that say something; of equal lines in a row the first, and how many there are."""
+    lines: list[str] = []
+    for line, group in itertools.groupby(line.rstrip() for line in text.split("\n")):
+        if line:
+            count = sum(1 for _ in group)
+            lines.append(line)
+            if count * len(line) > _SHORTEST_REPEAT and count > _FEWEST_EQUAL_LINES:
+                lines.append(f"[the same line {count - 1} times more]")
+            else:
+                lines += [line] * (count - 1)
+    return lines
+
+
+def _pointer(numbers: Sequence[int], last: Piece) -> Piece:
+    return Piece(f"[as in {line_range(min(numbers), max(numbers))}]", "", last.ends_line)
+
+
+def _unchanged(text: str) -> str:
+    return text

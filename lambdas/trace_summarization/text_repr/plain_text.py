@@ -1,8 +1,10 @@
 """Any JSON value as clean text: valid UTF-8, no control characters, binary content as a short note."""
 
 import json
+import marshal
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 _REPLACEMENT = "\ufffd"
 _SUSPECT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -11,6 +13,10 @@ _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_MARSHAL_WITHOUT_REFERENCES = 2  # later versions write an object that is used twice in another way
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+_SHORTEST_DATA_URL = 29  # characters of "data:;base64," and a short run
 _SHORTEST_BINARY = 400  # characters; shorter runs are ids, hashes and signatures
 _DATA_URL = re.compile(
     r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,60}){0,4};base64,([A-Za-z0-9+/_-]{16,}={0,2})"
@@ -35,8 +41,12 @@ _MEDIA_TYPE_BY_BASE64_PREFIX = {
 
 def clean_text(text: str) -> str:
     """Text that is valid UTF-8 and whose only control characters are newline and tab; binary content as a note."""
-    if len(text) >= _SHORTEST_BINARY or "base64," in text:
-        text = _BASE64_RUN.sub(_note_of_run, _DATA_URL.sub(_note_of_data_url, text))
+    if text.isprintable() and len(text) < _SHORTEST_DATA_URL:
+        return text  # nearly every name and label
+    if "base64," in text:
+        text = _DATA_URL.sub(_note_of_data_url, text)
+    if len(text) >= _SHORTEST_BINARY and max(map(len, text.split()), default=0) >= _SHORTEST_BINARY:
+        text = _BASE64_RUN.sub(_note_of_run, text)
     if not _SUSPECT.search(text):
         return text
     if _SURROGATE.search(text):
@@ -47,6 +57,8 @@ def clean_text(text: str) -> str:
 
 def one_line(text: str, longest: int) -> str:
     """Clean text on one line, cut at `longest` characters."""
+    if len(text) <= longest and text.isprintable() and text.isascii() and "base64," not in text:
+        return text.strip() if "  " not in text else " ".join(text.split())
     line = " ".join(clean_text(text[: longest * 4]).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
@@ -54,9 +66,17 @@ def one_line(text: str, longest: int) -> str:
 def compact_json(value: object) -> str:
     """A value as JSON on one line, whatever its keys, depth or numbers. Not cleaned: it may hold surrogates."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _ENCODE(value)
     except (RecursionError, TypeError, ValueError):  # too deep, odd keys, circular
         return "".join(_json_pieces(value))
+
+
+def equality_key(value: Any) -> bytes | None:
+    """Bytes that are equal for equal JSON values, several times faster to make than JSON; None for what has none."""
+    try:
+        return marshal.dumps(value, _MARSHAL_WITHOUT_REFERENCES)
+    except ValueError:  # too deep, or of a type that no JSON has
+        return None
 
 
 def binary_note(media_type: str, encoded: str) -> str:

@@ -1,30 +1,31 @@
 """A trace's events as numbered lines.
 
-Structure stands at the margin, content after a label or, from its second line on, behind one space; so content can
-never pass for structure:
+Structure stands behind a number and one space; content after a label or, from its second line on, behind one space
+more. So content can never pass for structure:
 
-    L1: trace checkout (3 events, 2.1 s)
-    L2: trace input: Where is my order?
-    L3: #1 generation gpt-4.1-mini (1.2 s, 320 -> 18 tokens)
-    L4: system: You are a shop's assistant.
-    L5:  Be brief.
-    L6: user: Where is my order?
-    L7: output assistant calls: find_order(id="7")
-    L8: #2 span find_order (0.1 s, error)
-    L9: error: no such order
+    1 trace checkout (3 events, 2.1 s)
+    2 trace input: Where is my order?
+    3 #1 generation gpt-4.1-mini (1.2 s, 320 -> 18 tokens)
+    4 system: You are a shop's assistant.
+     Be brief.
+    5  (after every 200 characters or so, a further line of the text has a number of its own)
+    6 user: Where is my order?
+    7 output assistant calls: find_order(id="7")
+    8 #2 span find_order (0.1 s, error)
+    9 error: no such order
 
-Blank lines are left out. What stands in the trace already is named by its lines instead of being repeated.
+A line is cited as `L4`; lines without a number belong to the number above them. Blank lines are left out. What stands
+in the trace already is named by its lines instead of being repeated.
 """
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr.entries import Conversation, name_of
 from trace_summarization.text_repr.events import EventRenderer, trace_facts
-from trace_summarization.text_repr.lines import LineWriter
+from trace_summarization.text_repr.lines import Line, LineWriter
 from trace_summarization.text_repr.tree import reading_order
 
 TRACE_EVENT = "$ai_trace"
@@ -32,31 +33,42 @@ TRACE_EVENT = "$ai_trace"
 
 @dataclass(frozen=True)
 class TextRepr:
-    """A rendered trace. Lines count from 1; `first_lines[i]` is where the part of `event_uuids[i]` begins."""
+    """A rendered trace, whole or shortened.
 
-    text: str
+    `parts` are its lines in order. Numbers count from 1 to `line_count` in the whole text, and stay when it is cut.
+    """
+
+    parts: tuple[Line, ...]
     line_count: int
-    first_lines: tuple[int, ...]
     event_uuids: tuple[str, ...]
 
     @cached_property
+    def text(self) -> str:
+        """What the model reads."""
+        return "\n".join([line.written() for line in self.parts])
+
+    @cached_property
     def lines(self) -> Mapping[int, str]:
-        """Content of each line that is shown, by its number and without it."""
-        numbered = (line.partition(": ") for line in self.text.split("\n"))
-        return {int(number.removeprefix("L")): content for number, _, content in numbered}
+        """Content of each line that is shown, by number: without the number, its physical lines parted by newlines."""
+        return {line.number: line.text for line in self.parts if line.number}
 
-    def event_of_line(self, line: int) -> str | None:
-        """The uuid of the event that a line comes from; None outside the text and for a heading without an event."""
-        if not 1 <= line <= self.line_count:
-            return None
-        return self.event_uuids[bisect_right(self.first_lines, line) - 1] or None
+    def event_of_line(self, number: int) -> str | None:
+        """The uuid of the event that a line comes from; None when it is not shown or has no event."""
+        return self._uuid_by_number.get(number) or None
+
+    @cached_property
+    def _uuid_by_number(self) -> Mapping[int, str]:
+        return {line.number: self.event_uuids[line.event] for line in self.parts if line.number}
 
 
-def render_trace(trace_id: str, events: Sequence[TraceEvent]) -> TextRepr:
-    """Render a trace: a heading, its events in reading order, its output. Deterministic; raises on no JSON value."""
+def render_trace(trace_id: str, events: Sequence[TraceEvent], redact: Callable[[str], str] | None = None) -> TextRepr:
+    """Render a trace: a heading, its events in reading order, its output. Deterministic; raises on no JSON value.
+
+    `redact` is given every text before it is written.
+    """
     heading = min((event for event in events if event.event == TRACE_EVENT), key=_earliest, default=None)
     nodes = reading_order(trace_id, [event for event in events if event is not heading])
-    writer = LineWriter()
+    writer = LineWriter(redact)
     renderer = EventRenderer(writer, Conversation())
     properties: Mapping[str, object] = heading.properties if heading else {}
     heading_uuid = heading.uuid if heading else ""
@@ -69,7 +81,7 @@ def render_trace(trace_id: str, events: Sequence[TraceEvent]) -> TextRepr:
         renderer.event(node)
     writer.begin(heading_uuid)
     renderer.trace_end(properties)
-    return TextRepr(writer.text(), writer.line_count, *writer.parts())
+    return TextRepr(tuple(writer.lines), writer.line_count, tuple(writer.event_uuids))
 
 
 def _earliest(event: TraceEvent) -> tuple[float, str]:

@@ -22,6 +22,12 @@ RUN = TeamRun(
     execution_id="execution-1",
     started_at=at("15:10"),
     deadline=at("17:00"),
+    spending_key="execution-1",
+    price=None,
+    max_cost_usd=None,
+    max_input_tokens=60_000,
+    redaction=True,
+    dry_run=False,
     traces_queried=1,
 )
 SUMMARY = TraceSummary(

@@ -3,7 +3,9 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.model import OpenAiSummaryModel
+from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
+from tests.spending import RecordedSpending
 
 
 @pytest.fixture
@@ -16,6 +18,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
 
 @pytest.fixture
 def model(server: ModelServer) -> Iterator[OpenAiSummaryModel]:
-    model = OpenAiSummaryModel("sk-test-key-that-must-not-leak", server.base_url, "offline")
+    key = "sk-test-key-that-must-not-leak"
+    model = OpenAiSummaryModel(ModelSecret(api_key=key, base_url=server.base_url, provider="offline"))
     yield model
     model.close()
+
+
+@pytest.fixture
+def spending() -> RecordedSpending:
+    return RecordedSpending()

@@ -17,12 +17,15 @@ import openai
 import pytest
 
 from local.model_server import ModelServer
+from tests.unit.text_repr.traces import generation
 from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
+from trace_summarization.text_repr import render_trace
+from trace_summarization.tokens import count_tokens
 
 ROOT = Path(__file__).parents[3]
-TEXT = (
-    "L1: trace t (1 generation)\nL2: #1 generation m\nL3: user: Where is my order?\nL4: output assistant: It is here."
-)
+TEXT = render_trace(
+    "t", [generation(1, model="m", input=[{"role": "user", "content": "Where is my order?"}], output_choices="Here.")]
+).text
 
 
 def _call(server: ModelServer, method: str, path: str, body: Any = None) -> Any:
@@ -74,7 +77,7 @@ def test_every_chat_request_is_logged_and_nothing_else(server: ModelServer, tmp_
     assert requests["count"] == 2
     first, second = requests["entries"]
     assert first["user_sha256"] == hashlib.sha256(b"One").hexdigest()
-    assert (first["model"], first["status"], first["fault"], first["input_tokens"]) == ("m", 200, None, 1)
+    assert (first["model"], first["status"], first["fault"], first["input_tokens"]) == ("m", 200, None, 8)
     assert first["output_tokens"] > 20
     assert (second["status"], second["fault"], second["output_tokens"]) == (500, "status 500", 0)
     assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [first, second]
@@ -100,10 +103,13 @@ def test_a_scripted_status_carries_its_headers_and_body(server: ModelServer) -> 
         ("POST", "/v1/chat/completions", {"messages": [{}]}, 400, "model: missing"),
         ("POST", "/v1/chat/completions", {"model": "m", "messages": []}, 400, "messages: allowed is"),
         ("POST", "/v1/chat/completions", _chat(stream=True), 400, "stream: true"),
-        ("POST", "/v1/chat/completions", _chat(response_format={"type": "json_object"}), 400, "response_format: "),
+        ("POST", "/v1/chat/completions", _chat(response_format={"type": "xml"}), 400, "response_format: "),
+        ("POST", "/v1/chat/completions", _chat(response_format={"type": "json_object"}), 400, "messages: must contain"),
         ("POST", "/_faults", {}, 400, "faults: dict; allowed is a list"),
         ("POST", "/_faults", [7], 400, "faults[0]: 7; allowed is an object"),
         ("POST", "/_faults", [{"status": 500, "x": 1}], 400, "faults[0]: unknown field 'x'; allowed are body, headers"),
+        ("POST", "/_faults", [{"status": 500, "sent": "seed"}], 400, "faults[0].sent: 'seed'; allowed is an object"),
+        ("POST", "/_faults", [{"status": 500, "share": 2}], 400, "faults[0].share: 2; allowed is a number from 0 to 1"),
         ("POST", "/_faults", [{"times": 1}], 400, "faults[0]: needs either status or kind"),
         ("POST", "/_faults", [{"kind": "boredom"}], 400, "faults[0].kind: 'boredom'; allowed is one of nothing,"),
         ("POST", "/_faults", [{"status": True}], 400, "faults[0].status: True; allowed is 200 to 599"),
@@ -124,6 +130,44 @@ def test_the_schema_of_a_summary_is_accepted(server: ModelServer) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "trace_summary", "schema": RESPONSE_SCHEMA}}
     answer = _call(server, "POST", "/v1/chat/completions", _chat(response_format=wanted))
     assert set(json.loads(answer["choices"][0]["message"]["content"])) == set(RESPONSE_SCHEMA["required"])
+
+
+def test_json_mode_and_no_format_at_all_are_answered_with_the_same_summary(server: ModelServer) -> None:
+    contents = [
+        _call(server, "POST", "/v1/chat/completions", _chat("As JSON, please", **wanted))["choices"][0]["message"]
+        for wanted in ({}, {"response_format": {"type": "json_object"}}, {"response_format": {"type": "text"}})
+    ]
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_tokens_are_those_of_the_encoding_with_the_schema(server: ModelServer) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "trace_summary", "schema": RESPONSE_SCHEMA}}
+    plain = _call(server, "POST", "/v1/chat/completions", _chat("hello world"))["usage"]
+    strict = _call(server, "POST", "/v1/chat/completions", _chat("hello world", response_format=wanted))["usage"]
+    schema_tokens = count_tokens(json.dumps(RESPONSE_SCHEMA))
+    assert plain["prompt_tokens"] == 2 + 4 + 3
+    assert strict["prompt_tokens"] == plain["prompt_tokens"] + schema_tokens
+    assert plain["prompt_tokens_details"] == {"cached_tokens": 0}
+
+
+def test_an_answer_longer_than_its_limit_is_cut_off(server: ModelServer) -> None:
+    answer = _call(server, "POST", "/v1/chat/completions", _chat("Where is my order?", max_completion_tokens=20))
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] <= 21, "a cut within a word can count one more"
+
+
+@pytest.mark.parametrize(("asked", "answered"), [({}, "default"), ({"service_tier": "flex"}, "flex")])
+def test_the_service_tier_is_answered_and_logged(server: ModelServer, asked: dict[str, str], answered: str) -> None:
+    assert _call(server, "POST", "/v1/chat/completions", _chat(**asked))["service_tier"] == answered
+    assert server.requests()["entries"][-1]["service_tier"] == answered
+
+
+def test_a_fault_for_a_parameter_is_for_requests_that_send_it(server: ModelServer) -> None:
+    _call(server, "POST", "/_faults", [{"sent": {"response_format.type": "json_object", "seed": None}, "status": 400}])
+    harmless: dict[str, Any] = {"response_format": {"type": "text"}, "seed": 1}
+    assert _call(server, "POST", "/v1/chat/completions", _chat(**harmless))
+    with pytest.raises(HTTPError):
+        _call(server, "POST", "/v1/chat/completions", _chat("json", response_format={"type": "json_object"}, seed=1))
 
 
 def test_forty_clients_at_once_wait_for_the_latency_together(server: ModelServer) -> None:

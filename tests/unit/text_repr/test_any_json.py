@@ -20,7 +20,17 @@ _WORDS = st.from_regex(
     r"|image|source|data|tool_use|tool_result|thinking|reasoning|functionCall|functionResponse|toolUse|toolResult|user"
     r"|assistant|tool|human|ai|summary|status|error|candidates|generations|prompt|contents|tools|image_url|file|url"
     r"|toolCallId|toolName|additional_kwargs|document|finish_reason|audio|refusal|annotations|reasoningContent|parameters"
-    r"|function_call_output|mcp_call|additional_tools|text_delta|data:image/png;base64,",
+    r"|function_call_output|mcp_call|additional_tools|text_delta|data:image/png;base64,|delta|index|part_kind|block_type"
+    r"|kind|request|response|tool-call|tool-return|_role|_content|_meta|items|blocks|label|source|TextMessage|goto|update"
+    r"|return_values|tool_input|__type|tool_call_with_context|state|node|arg|score|page_content|metadata|raw|event"
+    r"|stream_event|subtype|completion|generation|outputText|inputText|results|outputs|completions|done|gen_ai.choice"
+    r"|event.name|body|attributes|llm.input_messages.0.message.role|llm.input_messages.0.message.content|gen_ai.prompt.0"
+    r"|gen_ai.prompt|ai.prompt|message.role|message_content|custom|toolInvocation|tool_results|call|origin|structuredContent"
+    r"|isError|stdout|stderr|return_code|fields|string_value|struct_value|promptFeedback|blockReason|safetyRatings|blocked"
+    r"|groundingMetadata|groundingChunks|citations|url_citation|title|compaction|item_reference|mcp_approval_request"
+    r"|tool-x|toolCalls|content_block_delta|message_start|content_block|contentBlockDelta|response.completed|item|object"
+    r"|chat.completion.chunk|AIMessageChunk|tool_call_chunks|usage|properties|required|enum|anyOf|[$]ref|[$]defs|array"
+    r"|description|functionDeclarations|json_schema|1|0|json|value|error-text|thought|promptfeedback|guardContent",
     fullmatch=True,
 )
 _KEY: st.SearchStrategy[Any] = _WORDS | _TEXT
@@ -47,13 +57,12 @@ def _check(rendered: TextRepr) -> None:
     lines = rendered.text.split("\n")
     assert rendered.text.encode()
     assert lines == rendered.text.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == [f"L{number}" for number in range(1, len(lines) + 1)]
-    assert rendered.line_count == len(lines)
+    assert all(re.match(r"\d* ", line) for line in lines)
+    assert [int(line.partition(" ")[0]) for line in lines if line[0] != " "] == list(range(1, rendered.line_count + 1))
+    assert list(rendered.lines) == list(range(1, rendered.line_count + 1))
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", rendered.text)
-    cited = [
-        int(number) for number in re.findall(r"\[(?:same|\d+ messages) as (?:in )?L(?:\d+-)?(\d+)\]", rendered.text)
-    ]
-    assert all(number <= len(lines) for number in cited)
+    cited = [int(number) for number in re.findall(r"\[(?:same as|\d+ messages as in) L(?:\d+-)?(\d+)\]", rendered.text)]
+    assert all(number <= rendered.line_count for number in cited)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,7 +90,16 @@ def _nested(depth: int, wrap: str) -> Any:
         '{"type": "tool_result", "content": 0}', '{"type": "x", "content": 0}', '{"source": 0, "type": "image"}',
         '{"type": "tool_use", "name": "n", "input": 0}', '{"type": "thinking", "thinking": 0}', '{"parts": 0}',
         '{"kwargs": 0, "lc": 1, "id": ["m"]}', '{"tool_calls": 0, "role": "assistant"}', '{"functionResponse": 0}',
-        '{"output": 0}', '{"additional_kwargs": 0, "role": "ai"}', '{"tools": 0}', '{"any": 0}',
+        '{"choices": [{"delta": 0}]}', '{"part_kind": "text", "content": 0}',
+        '{"structuredContent": 0, "content": [1]}',
+        '{"type": "content_block_delta", "delta": 0}', '{"kind": "request", "parts": [0]}',
+        '{"_role": "ai", "_content": 0}',
+        '{"llm.input_messages": 0}', '{"tool_results": [0], "role": "tool"}', '{"citations": 0, "text": "a"}',
+        '{"type": "x", "function": 0}', '{"properties": {"a": 0}}', '{"items": 0, "type": "array"}',
+        '{"raw": 0, "message": {"role": "ai", "content": "a"}}',
+        '{"groundingMetadata": 0, "content": {"parts": []}}', '{"update": 0, "goto": "a"}', '{"candidates": [0]}',
+        '{"role": {"label": 0}, "content": "a"}', '{"fields": {"a": {"struct_value": 0}}}', '{"output": 0}',
+        '{"additional_kwargs": 0, "role": "ai"}', '{"tools": 0}', '{"any": 0}',
     ],
 )  # fmt: skip
 def test_deep_nesting_is_rendered(wrap: str, depth: int) -> None:

@@ -62,7 +62,7 @@ def test_openai_chat_with_a_tool_call() -> None:
         'input: {"city": "Oslo"}',
         "output: 12 degrees, rain",
         "#3 generation gpt-4.1-mini",
-        "[3 messages as in L5-8]",
+        "[3 messages as in L5-7]",
         "tool get_weather: 12 degrees, rain",
         "output assistant: Rain.",
         "trace output: Rain.",
@@ -278,7 +278,7 @@ def test_an_error_without_output_is_enough() -> None:
     assert lines_of(generation(is_error=True, error={"code": 429, "message": "slow down"}, http_status=429)) == [
         "trace t1 (1 generation, 1 error)",
         "#1 generation (status 429, error)",
-        'error: {"code": 429, "message": "slow down"}',
+        "error: 429: slow down",
     ]
 
 

@@ -23,3 +23,70 @@ from trace_summarization.text_repr.tools import catalogue
 )  # fmt: skip
 def test_catalogues_of_every_provider(tools: object, expected: str) -> None:
     assert catalogue(tools) == expected
+
+
+def _declared(properties: dict[str, object], **schema: object) -> list[object]:
+    return [{"name": "find", "parameters": {"type": "object", "properties": properties, **schema}}]
+
+
+def test_what_parameters_mean_stands_below_the_tool() -> None:
+    days = {"type": "integer", "description": "How many\n days", "default": 3, "maximum": 10}
+    assert catalogue(
+        _declared({"city": {"type": "string", "description": "Its name"}, "days": days}, required=["city"])
+    ) == ("find(city: string, days?: integer)\n  city: Its name\n  days: How many days (default 3, maximum 10)")
+
+
+def test_a_long_description_is_whole_and_keeps_its_lines() -> None:
+    about = "Finds places.\n\n" + "Use it well. " * 200 + "\nThe end."
+    lines = catalogue([{"name": "find", "description": about}]).split("\n")
+    assert lines == ["find() - Finds places.", "  " + ("Use it well. " * 200).strip(), "  The end."]
+
+
+def test_members_of_nested_objects_are_spelled_out() -> None:
+    where = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "description": "Its name"}},
+        "required": ["city"],
+    }
+    rows = {"type": "array", "items": where}
+    assert catalogue(_declared({"where": where, "rows": rows})) == (
+        "find(where?: {city: string}, rows?: [{city: string}])\n  where.city: Its name\n  rows[].city: Its name"
+    )
+
+
+def test_a_definition_is_spelled_out_once() -> None:
+    place = {"type": "object", "properties": {"in": {"$ref": "#/$defs/Place"}}}
+    reference = {"$ref": "#/$defs/Place"}
+    assert catalogue(_declared({"a": reference, "b": reference}, **{"$defs": {"Place": place}})) == (
+        "find(a?: Place: {in?: Place}, b?: Place)"
+    )
+
+
+def test_a_long_choice_stands_below_the_tool() -> None:
+    choices = [f"choice {number}" for number in range(20)]
+    assert catalogue(_declared({"k": {"type": "string", "enum": choices}})) == (
+        f"find(k?: string)\n  k: one of {'|'.join(choices)}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tools", "expected"),
+    [
+        ([{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}], 'web_search() {"max_uses": 5}'),
+        ([{"googleSearch": {}}, {"functionDeclarations": [{"name": "a"}], "codeExecution": {}}],
+         "googleSearch()\ncodeExecution()\na()"),
+        ([{"name": "co", "parameter_definitions": {"day": {"type": "str", "required": True}}}], "co(day: str)"),
+        ([{"name": "m", "inputSchema": {}, "outputSchema": {"type": "object",
+         "properties": {"x": {"type": "string"}}}}],
+         "m() -> {x?: string}"),
+        ([{"tool": {"json_schema": '{"type": "function", "function": {"name": "a", "description": "Does a."}}'}}],
+         "a() - Does a."),
+        ([{"toolSpec": {"name": "a", "inputSchema": {"json": {"properties": {"b": {"type": "NUMBER"}}}}}}],
+         "a(b?: number)"),
+        ([{"name": "a", "parameters": {"properties": {"b": {"const": "c"},
+         "d": {"additionalProperties": {"type": "null"}}}}}],
+         "a(b?: c, d?: {any key: null})"),
+    ],
+)  # fmt: skip
+def test_tools_of_providers_keep_their_settings(tools: object, expected: str) -> None:
+    assert catalogue(tools) == expected

@@ -1,0 +1,136 @@
+"""What an endpoint takes of OpenAI's chat completions protocol, learned from what it rejects.
+
+Everything is sent first in OpenAI's present form. Of an error that names a parameter the endpoint's dialect for that
+model is learned: the parameter is renamed or left out, for as long as the client lives. Every step is taken once and
+for good, so that there is an end to them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+import openai
+
+from trace_summarization.ports import ChatMessage, ModelRequest
+from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME, schema_prompt
+from trace_summarization.requests import reasoning_effort
+
+AnswerFormat = Literal["json_schema", "json_object", "text"]
+
+# OpenAI and most gateways answer 400, FastAPI servers 422, OpenRouter 404, Ollama and llama.cpp also 500, others 501.
+_STATUSES_OF_DIALECT: Final = (400, 404, 422, 500, 501)
+_READ_OF_AN_ERROR: Final = 2_000  # characters: the head names the parameter, and the rest can hold the prompt
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one model at one endpoint is asked."""
+
+    answer_format: AnswerFormat = "json_schema"
+    limit_parameter: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    takes_effort: bool = True
+    takes_service_tier: bool = True
+    takes_system_role: bool = True
+
+    def parameters(self, request: ModelRequest, service_tier: str | None) -> dict[str, Any]:
+        """The request's parameters, by their names in the protocol."""
+        parameters: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": each.role, "content": each.content} for each in self._messages(request)],
+            self.limit_parameter: request.max_output_tokens,
+        }
+        if self.answer_format == "json_schema":
+            schema = {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": RESPONSE_SCHEMA}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.answer_format == "json_object":
+            parameters["response_format"] = {"type": "json_object"}
+        effort = reasoning_effort(request.model)
+        if self.takes_effort and effort is not None:
+            parameters["reasoning_effort"] = effort
+        if self.takes_service_tier and service_tier is not None:
+            parameters["service_tier"] = service_tier
+        return parameters
+
+    def _messages(self, request: ModelRequest) -> tuple[ChatMessage, ...]:
+        system, user, *further = request.messages
+        if self.answer_format != "json_schema":
+            system = replace(system, content=system.content + schema_prompt())
+        if self.takes_system_role:
+            return (system, user, *further)
+        return (replace(user, content=f"{system.content}\n{user.content}"), *further)
+
+    def adapted_to(self, error: openai.APIStatusError, sent: Mapping[str, Any]) -> "Dialect | None":
+        """The dialect that leaves out what the error rejects; None when it rejects nothing of what was sent."""
+        if error.status_code not in _STATUSES_OF_DIALECT:
+            return None
+        named = _parameter_named_in(error)
+        text = _head(error)
+        for rule in _RULES:
+            if rule.is_sent(sent) and rule.is_meant_by(named, text):
+                return rule.without(self)
+        return None
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One thing that an endpoint may not take: how its errors name it, and how to do without."""
+
+    parameter: str  # pattern of the parameter that an error names in its field for it
+    text: str  # pattern of what the error's text says where it names none
+    is_sent: Callable[[Mapping[str, Any]], bool]
+    without: Callable[[Dialect], Dialect]
+
+    def is_meant_by(self, named: str, text: str) -> bool:
+        """Whether an error that names this parameter, or none and says this, is about it."""
+        if named:
+            return re.match(self.parameter, named) is not None
+        return re.search(self.text, text, re.IGNORECASE) is not None
+
+
+_LESS_STRICT: Final[dict[AnswerFormat, AnswerFormat]] = {"json_schema": "json_object", "json_object": "text"}
+_RULES: Final = (
+    # Azure before API version 2024-09-01, vLLM before 0.6.4, LiteLLM in front of either.
+    _Rule(
+        r"max_completion_tokens",
+        r"max_completion_tokens",
+        lambda sent: "max_completion_tokens" in sent,
+        lambda dialect: replace(dialect, limit_parameter="max_tokens"),
+    ),
+    _Rule(
+        r"service_tier",
+        r"service.?tier|\bflex\b",
+        lambda sent: "service_tier" in sent,
+        lambda dialect: replace(dialect, takes_service_tier=False),
+    ),
+    # Ollama speaks of thinking.
+    _Rule(
+        r"reasoning",
+        r"reasoning|\bthink(ing)?\b",
+        lambda sent: "reasoning_effort" in sent,
+        lambda dialect: replace(dialect, takes_effort=False),
+    ),
+    # Azure before API version 2024-08-01, models without structured outputs; OpenRouter names no parameter.
+    _Rule(
+        r"response_format|text\.format",
+        r"response.?format|json.?schema|json.?object|structured.?output|\bstrict\b|requested parameters|grammar",
+        lambda sent: "response_format" in sent,
+        lambda dialect: replace(dialect, answer_format=_LESS_STRICT[dialect.answer_format]),
+    ),
+    # o1-mini, and chat templates such as Gemma's and Mistral's.
+    _Rule(
+        r"messages\[0\]\.role",
+        r"system role|role 'system'|'system' (with|role)|system messages? (is|are) not|roles must alternate",
+        lambda sent: sent["messages"][0]["role"] == "system",
+        lambda dialect: replace(dialect, takes_system_role=False),
+    ),
+)
+
+
+def _parameter_named_in(error: openai.APIStatusError) -> str:
+    # LiteLLM writes out that there is none.
+    return error.param if isinstance(error.param, str) and error.param != "None" else ""
+
+
+def _head(error: openai.APIStatusError) -> str:
+    return error.response.text[:_READ_OF_AN_ERROR]

@@ -1,0 +1,76 @@
+"""Passwords that commands and statements take without a `name = value` form."""
+
+import re
+
+from trace_summarization.redaction.placeholders import is_placeholder
+from trace_summarization.redaction.spans import Span
+
+_QUOTE = r"(?:\\{0,7}[\"'`])?"
+_VALUE = r"([^\s\"'`\\]{2,256})"
+_QUOTED = r"\\{0,7}[\"'`]([^\s\"'`\\]{2,256})\\{0,7}[\"'`]"
+# Each: the literal that the text must hold, and the pattern whose group 1 is the secret; matched from the literal on.
+_FORMS = tuple(
+    (literal, re.compile(pattern))
+    for literal, pattern in (
+        (
+            "curl ",
+            rf"curl [^\n|]{{0,400}}?(?<=\s)(?:-[a-zA-Z]{{0,6}}u|--user|--proxy-user|-U)[ =]?{_QUOTE}"
+            rf"[^\s:\"'`\\]{{1,128}}:{_VALUE}",
+        ),
+        ("wget ", rf"wget [^\n|]{{0,400}}?--(?:http-|ftp-)?password[ =]{_QUOTE}{_VALUE}"),
+        ("http ", rf"http (?:[^\n|]{{0,200}}?\s)?(?:-a|--auth)[ =]{_QUOTE}[^\s:\"'`\\]{{1,128}}:{_VALUE}"),
+        ("echo ", rf"echo {_QUOTE}{_VALUE}{_QUOTE}\s{{0,4}}\|\s{{0,4}}sudo -S"),
+        ("wandb login ", rf"wandb login (?:--relogin )?{_QUOTE}([0-9a-f]{{40}})"),
+        ("sshpass ", rf"sshpass (?:-\w+ )?-p ?{_QUOTE}{_VALUE}"),
+        (
+            "mysql",
+            rf"mysql(?:dump|admin|import)? [^\n|]{{0,200}}?(?<=\s)-p(?!ort|rotocol|ager)(?=[^\s]){_QUOTE}{_VALUE}",
+        ),
+        ("mongo", rf"mongo(?:sh|dump|restore|export|import)? [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        ("redis-cli ", rf"redis-cli [^\n|]{{0,200}}?(?<=\s)-a {_QUOTE}{_VALUE}"),
+        ("login ", rf"(?<=docker )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        ("login ", rf"login [^\s]{{1,128}}\s{{1,8}}(?:password|passwd) {_VALUE}"),
+        ("login ", rf"(?<=az )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
+        ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
+        ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),
+        ("openssl ", rf"openssl [^\n|]{{0,300}}?-pass(?:in|out)? {_QUOTE}pass:{_VALUE}"),
+        ("REQUIREPASS ", rf"REQUIREPASS {_QUOTE}{_VALUE}"),
+        ("requirepass ", rf"requirepass {_QUOTE}{_VALUE}"),
+        ("IDENTIFIED ", rf"IDENTIFIED (?:WITH \w{{1,40}} )?(?:BY|AS) (?:PASSWORD )?{_QUOTED}"),
+        ("identified ", rf"identified (?:with \w{{1,40}} )?(?:by|as) (?:password )?{_QUOTED}"),
+        ("PASSWORD ", rf"PASSWORD {_QUOTED}"),
+        ("password ", rf"password {_QUOTED}"),
+        ("Password ", rf"Password {_QUOTED}"),
+        ("PASSWORD(", rf"PASSWORD\({_QUOTED}"),
+        ("auth=(", rf"auth=\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
+        ("BasicAuth(", rf"BasicAuth\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
+        ("login(", rf"login\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
+        ("password(", rf"password\({_QUOTED}"),
+        ("Password(", rf"Password\({_QUOTED}"),
+    )
+)
+_CHPASSWD_PAIR = re.compile(r"([\"']?)[\w.-]{1,64}:([^\s\"'|\\]{2,256})\1\s{0,4}\|\s{0,4}(?:sudo )?chpasswd")
+
+
+def find_command_secrets(text: str) -> list[Span]:
+    """Spans of passwords of `curl -u`, `sshpass -p`, `mysql -p`, `.netrc`, SQL and the like."""
+    spans: list[Span] = []
+    for literal, pattern in _FORMS:
+        at = text.find(literal)
+        while at >= 0:
+            following = text.find(literal, at + len(literal))
+            found = pattern.match(text, at, following if following >= 0 else len(text))
+            if found:
+                value = found.group(1)
+                end = found.start(1) + len(value.rstrip(".,;)") if not value.endswith("...") else value)
+                if not is_placeholder(value) and end > found.start(1):
+                    spans.append(Span(found.start(1), end, "password"))
+            at = following
+    at = text.find("chpasswd")
+    while at >= 0:
+        pair = _CHPASSWD_PAIR.search(text, max(0, at - 340), at + 8)
+        if pair and not is_placeholder(pair.group(2)):
+            spans.append(Span(pair.start(2), pair.end(2), "password"))
+        at = text.find("chpasswd", at + 8)
+    return spans

@@ -1,0 +1,395 @@
+"""Secrets that a name announces, in data, code, shell and prose.
+
+`DB_PASSWORD=x`, `"api_key": "x"`, `--token x`, `<password>x</password>`, `my password is x`.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from trace_summarization.redaction.placeholders import is_placeholder
+from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
+from trace_summarization.redaction.spans import Span
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TAIL = re.compile(r"[A-Za-z0-9_-]{0,40}")
+_IDENTIFIER = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.$-"
+_DESCRIBING = _words(
+    """
+    above accepted also always below blocked broken case-sensitive changed clear complex compromised confidential
+    correct denied different disabled empty enabled encrypted errado error expired failed failure falsch falso field
+    fields fine generated given gone hashed here hidden incorrect incorrecta incorrecto incorreta invalid just known
+    locked long lost mandatory masked missing needed never not obligatoire okay only optional permanent plain
+    plaintext private protected provided random rejected required reset richtig right safe same saved secure
+    sensitive sent set shared short simple stolen stored strong success supported temporary that the there this
+    unique unknown unsupported updated used valid visible weak what working wrong your
+    """
+)
+_PROSE = _words(
+    """
+    a an and are at be can characters chars digits enter field for if in invalid is it least length max min must my
+    new no not of old or password passwords please required should that the this to user will with your
+    """
+)
+_CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
+_BLANK = r"[ \t]"
+_TYPE = r"[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
+_VERB = r"(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+# What stands between a name and its value; the group that matched is the form.
+_AFTER = re.compile(
+    rf"""
+    {_CLOSE}(?:
+      (?P<typed>{_BLANK}{{0,30}}:{_BLANK}{{0,4}}{_TYPE}{_BLANK}{{0,4}}={_BLANK}{{0,4}}(?=["']))
+      |(?P<pair>(?:,\s{{0,40}}|{_BLANK}{{0,4}}\n\s{{0,40}}|\\n[ ]{{0,40}}|[ ]{{1,8}})
+        \\{{0,7}}["']?(?:value|text|content)\\{{0,7}}["']?[ ]{{0,8}}[:=]\s{{0,8}})
+      |(?P<argument>(?<=["'])[ ]{{0,4}},?[ ]{{0,4}}(?=\\{{0,7}}["']))
+      |(?P<tag>>)(?=[^<>\s])
+      |(?P<cell>{_BLANK}{{0,40}}\|{_BLANK}{{0,20}})
+      |(?P<says>{_BLANK}{{1,8}}(?:{_VERB}{_BLANK}{{0,4}}:?|[:=])[ \t\n]{{1,4}}|は[ ]?|是[ ]?|为[ ]?|：\s?)
+      |(?P<sign>{_BLANK}{{0,30}}(?::=|=>|->|={{1,3}}|::?|%3[DA]|\\u003d|(?<=[a-z0-9_])\?=)[*_]{{0,3}}
+        (?P<gap>{_BLANK}{{0,30}}))
+      |(?P<blank>{_BLANK}{{1,8}}(?:[-–—→]{_BLANK}{{1,4}})?)
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«)""")
+_CLOSED_BY = {"“": "”", "„": "“", "«": "»"}
+# Up to another `name=`, so that of `password=x,user=y` only x is taken.
+_BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
+_LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
+_BASE64_KEY = re.compile(r"[A-Za-z0-9]{20,}|[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==")
+_LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
+_LONGEST = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    start: int
+    end: int
+    text: str
+    quoted: bool
+
+
+def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
+    """Spans of the values of names such as `password`, `api_key`, `client_secret`; names stay readable.
+
+    `wary`: short and plain values of unsure names count too.
+    """
+    lower = text.lower()
+    if len(lower) != len(text):  # the one letter that becomes two
+        lower = text.replace("\u0130", "i").lower()
+    spans: list[Span] = []
+    done = 0
+    for word in SECRET_WORD.finditer(lower):
+        if word.start() < done:
+            continue
+        tail = _TAIL.match(text, word.end())
+        end = tail.end() if tail else word.end()
+        before = _before(text, word.start())
+        name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
+        if name is None:
+            continue
+        after = _AFTER.match(text, end)
+        if after is None:
+            continue
+        value = _value_of(text, after, name, before, wary)
+        done = end
+        if value is not None:
+            spans.append(Span(value.start, value.end, name.kind))
+            done = value.end
+    return spans
+
+
+def _before(text: str, at: int) -> str:
+    """The part of the name right before `at`, and up to two words of the same line before it."""
+    head = text[max(0, at - 60) : at]
+    identifier = head[len(head.rstrip(_IDENTIFIER)) :]
+    if not head.endswith(" " + identifier):
+        return identifier
+    words = head[: len(head) - len(identifier) - 1].rsplit("\n", 1)[-1].rsplit(" ", 2)[-2:]
+    return " ".join([*words, identifier])
+
+
+def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> _Value | None:
+    """The value that stands after the name, if it is one that has to be hidden."""
+    form = after.lastgroup or ""
+    at = after.end()
+    if form == "says" and name.word == "pass":  # `pass to` is a verb
+        return None
+    value = _read_value(text, at, form, after)
+    if value is None or (form == "tag" and text[value.end : value.end + 2] not in ("</", "<\\")):
+        return None
+    value = _without_scheme(value)
+    if len(value.text) < 2 or is_placeholder(value.text):
+        return None
+    if form == "blank" and not _is_flag(before, name):
+        return value if not value.quoted and _is_surely_random(value.text, name) else None
+    accepted = (
+        _is_quoted_secret(value.text, name, form, wary)
+        if value.quoted
+        else _is_bare_secret(text, value, after, name, form, wary)
+    )
+    return value if accepted else None
+
+
+def _is_surely_random(value: str, name: Name) -> bool:
+    """Whether the value shows by itself what it is, so that nothing between it and the name has to say so."""
+    if name.kind == "password":
+        return value.isalnum() and len(value) >= 8 and _is_mixed(value)
+    alphabet = _BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
+    return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and _is_mixed(value)
+
+
+def _is_path_or_url(value: str) -> bool:
+    return _PATH_OR_URL.match(value) is not None and not (_BASE64_KEY.fullmatch(value) and _is_mixed(value))
+
+
+def _is_flag(before: str, name: Name) -> bool:
+    """Whether a blank may stand between name and value: `--password x`, `ENV API_KEY x`."""
+    identifier = before.rsplit(" ", 1)[-1]
+    return identifier.startswith("--") or (
+        name.loud and re.search(r"\b(?:ENV|ARG|setx|env) \S{0,60}$", before) is not None
+    )
+
+
+def _read_value(text: str, at: int, form: str, after: re.Match[str]) -> _Value | None:
+    opened = _OPEN.match(text, at)
+    if opened is None and form == "sign" and text[at : at + 1] == "\n":
+        return None
+    if opened:
+        mark = opened.group(1)
+        start = opened.end()
+        if text[start : start + 2] == mark * 2:  # three quotes
+            return None
+        end = _end_of_quoted(text, start, mark)
+        if end is not None:
+            return _Value(start, end, text[start:end], True)
+        at = start
+    bare = _BARE.match(text, at)
+    if bare is None:
+        return None
+    value = bare.group()
+    latin = _LATIN.match(value)
+    if latin:  # text of a script without spaces may follow at once
+        value = latin.group()
+    if "&" in value and "?" in text[max(0, after.start() - 300) : after.start()]:
+        value = value.split("&", 1)[0]
+    if form == "cell":
+        value = value.split("|", 1)[0]
+    value = value.rstrip(",;")
+    if value[-1:] in ".:" or form in ("says", "cell"):
+        value = value.rstrip(".,;:*_")
+    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
+        while value.endswith(closing) and value.count(closing) > value.count(opening):
+            value = value[:-1].rstrip(",;.")
+    value = value.removesuffix("**")
+    return _Value(at, at + len(value), value, False)
+
+
+def _end_of_quoted(text: str, start: int, mark: str) -> int | None:
+    """Where the closing mark stands, escaped as deeply as the opening one; None if not on this line."""
+    quote = _CLOSED_BY.get(mark, mark[-1] if mark[0] == "\\" and mark != "\\u0022" else mark)
+    depth = len(mark) - 1 if mark[0] == "\\" and mark != "\\u0022" else 0
+    limit = min(len(text), start + _LONGEST)
+    line_end = text.find("\n", start, limit)
+    limit = line_end if line_end >= 0 else limit
+    at = start
+    while (at := text.find(quote, at, limit)) >= 0:
+        head = text[max(start, at - 16) : at]
+        backslashes = len(head) - len(head.rstrip("\\"))
+        if backslashes % (2 * (depth + 1)) == depth:
+            return at - depth
+        at += 1
+    return None
+
+
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Bot|ApiKey|SSWS|Splunk|GenieKey|bearer|basic|token)(?: |%20)+")
+
+
+def _without_scheme(value: _Value) -> _Value:
+    scheme = _SCHEME.match(value.text)
+    if scheme is None:
+        return value
+    return _Value(value.start + scheme.end(), value.end, value.text[scheme.end() :], value.quoted)
+
+
+_PATH_OR_URL = re.compile(r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+.-]{1,20}://)")
+_IDENTIFIERS = re.compile(r"^[A-Za-z_$][A-Za-z_]*(?:[.:-]{1,2}[A-Za-z_][A-Za-z_]*)*$")
+_CODE = re.compile(
+    r"^[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*(?:\(|\[|\.$)|^(?:await|new|function|lambda|return|not|if)$|^[({\[]|=>|==(?!$)|\$\{|\{\{"
+)
+_ATTRIBUTE = re.compile(r"^[a-z_][\w]*(?:\.[A-Za-z_]\w*)+$")
+_SENTENCE_END = re.compile(
+    r"""[.!,;)\]*_`]{0,4}(?:\s*\n|\s*$|\\n|\s*[<|"'}#]|[,;]|\s+(?:and|but|or|und|et|y|e|—|-|//)\s)"""
+)
+_REAL_TOKEN = re.compile(r"^[A-Za-z0-9_+/=.~:!@#$%^&*-]+$")
+
+
+def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
+    if any(char in value for char in "\n\t") or _is_path_or_url(value):
+        return False
+    if form == "argument":
+        return name.strong and " " not in value and len(value) >= 6 and _is_mixed(value)
+    if form == "says" and " " in value:
+        return False
+    if " " in value.strip():
+        return _is_passphrase(value, name)
+    value = value.strip()
+    if "${" in value or "{{" in value or re.search(r"\{\w+\}", value):
+        return False
+    if name.kind == "password":
+        if not name.strong:
+            return len(value) >= 4 and _has_digit_or_sign(value)
+        return len(value) >= 3
+    if name.word in ("cvv", "cvc", "otp", "cvv2"):
+        return value.isdigit() and 3 <= len(value) <= 8
+    if name.word in ("mnemonic", "seed phrase"):
+        return False
+    if wary:
+        return len(value) >= 2 and any(map(str.isdigit, value))
+    if name.strong or name.word == "secret":
+        return _is_token(value, 6) or (len(value) >= 12 and not _IDENTIFIERS.match(value))
+    return _is_token(value, 16) and not _is_uuid(value) and not _is_plain_hex(value)
+
+
+def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
+    word = value.text
+    if form == "argument" or _is_path_or_url(word) or _CODE.search(word):
+        return False
+    next_char = text[value.end : value.end + 1]
+    tight = form == "sign" and not after.group("gap")
+    environment = name.loud and form in ("sign", "blank")
+    if next_char in "([" and next_char and _IDENTIFIERS.match(word):
+        return False
+    if name.word in ("cvv", "cvc", "otp", "cvv2"):
+        return word.isdigit() and 3 <= len(word) <= 8
+    if name.kind == "password":
+        if word.isdigit():
+            return len(word) >= 4
+        if re.fullmatch(r"[\d.,:%-]+", word) and form != "sign":
+            return False
+        if environment and (tight or form == "blank"):
+            return len(word) >= 2
+        if _ATTRIBUTE.match(word):
+            return False
+        if _has_digit_or_sign(word):
+            return len(word) >= (3 if name.strong else 6) and not (not tight and _is_code_line(text, value))
+        if _KEYWORD_WITHIN.search(word) or not word.isalpha() or len(word) < 4 or _is_type_name(word):
+            return False
+        if not name.strong:
+            return False
+        if _in_call(text, after.start()):
+            return False
+        if form in ("tag", "blank"):
+            return True
+        return bool(_SENTENCE_END.match(text, value.end)) and word.lower() not in _DESCRIBING
+    if name.word in ("mnemonic", "seed phrase"):
+        return False
+    if wary and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.,%$-]+", word):
+        return True
+    if environment and name.strong and (tight or form == "blank"):
+        return len(word) >= (3 if wary else 6) and (wary or not _IDENTIFIERS.match(word) or len(word) >= 16)
+    if _ATTRIBUTE.match(word) and not _is_random_part(word):
+        return False
+    if name.strong or name.word == "secret":
+        return _is_token(word, 8 if not tight else 6)
+    return _is_token(word, 16) and not _is_uuid(word) and not _is_plain_hex(word)
+
+
+_KEYWORD_WITHIN = re.compile(r"passw|passwd|pwd|secret|token|_key|credential", re.IGNORECASE)
+
+
+def _is_passphrase(value: str, name: Name) -> bool:
+    words = value.split()
+    if name.word in ("mnemonic", "seed phrase"):
+        return len(words) >= 12 and all(word.isalpha() and word.islower() for word in words)
+    if name.kind != "password" or len(words) > 10 or value != value.strip():
+        return False
+    if any(word.lower().strip(".,!?") in _PROSE for word in words):
+        return False
+    if name.word == "passphrase" or len(words) >= 4:
+        return all(word.isalnum() for word in words) and value.islower()
+    return len(words) <= 3 and _has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
+
+
+def _is_token(value: str, shortest: int) -> bool:
+    """Whether the value could be machine-made: long enough, of token characters, with digits or of mixed case."""
+    if (
+        len(value) < shortest
+        or not _REAL_TOKEN.match(value)
+        or (value.replace(".", "").replace(",", "").isdigit() and len(value) < 10)
+    ):
+        return False
+    if any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+        return (
+            not re.fullmatch(r"[a-z]+(?:[-_.][a-z]+)*[-_.]?\d{1,2}", value)
+            or len(value) >= 24
+            or bool(re.search(r"[A-Z]", value))
+        )
+    if value.isdigit():
+        return len(value) >= 10
+    if _IDENTIFIERS.match(value):
+        return (
+            value.isalpha()
+            and len(value) >= 20
+            and not value.islower()
+            and not value.isupper()
+            and _changes_case(value) >= 5
+        )
+    return len(value) >= 8
+
+
+def _changes_case(value: str) -> int:
+    return sum(left.isupper() != right.isupper() for left, right in pairwise(value))
+
+
+def _is_mixed(value: str) -> bool:
+    kinds = (
+        any(map(str.isdigit, value)),
+        any(map(str.isupper, value)),
+        any(map(str.islower, value)),
+        not value.isalnum(),
+    )
+    return sum(kinds) >= 3 or (sum(kinds) >= 2 and kinds[0] and len(value) >= 12)
+
+
+def _is_random_part(value: str) -> bool:
+    return any(len(part) >= 16 and _is_token(part, 16) for part in value.split("."))
+
+
+def _has_digit_or_sign(value: str) -> bool:
+    return any(map(str.isdigit, value)) or any(not char.isalnum() and char not in "_-.'" for char in value)
+
+
+def _is_uuid(value: str) -> bool:
+    return re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value) is not None
+
+
+def _is_plain_hex(value: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{32}", value) is not None and False
+
+
+def _is_type_name(word: str) -> bool:
+    return (
+        re.fullmatch(r"(?:[A-Z][a-z]+){2,}|String|Str|Text|Bytes|Number|Boolean|Any|Field|Column|Char", word)
+        is not None
+    )
+
+
+def _is_code_line(text: str, value: _Value) -> bool:
+    """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
+    return (
+        _IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None
+        and text[value.end : value.end + 1] in ("(", "[", ".")
+        and text[value.end : value.end + 2] != ". "
+    )
+
+
+def _in_call(text: str, at: int) -> bool:
+    line_start = max(text.rfind("\n", max(0, at - 200), at), at - 200, 0)
+    before = text[line_start:at]
+    return before.count("(") > before.count(")")

@@ -1,0 +1,57 @@
+"""Nothing that was said is dropped: each text of a logged value stands in its entries."""
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.text_repr.shapes import SHAPES, Shape
+from trace_summarization.text_repr.entries import TECHNICAL_KEYS, Conversation
+from trace_summarization.text_repr.messages import messages_of
+
+# Left out on purpose: what a page shows or a service counts.
+_SILENT_KEYS = TECHNICAL_KEYS | {"searchEntryPoint", "logprobs"}
+
+
+def _prose(value: object) -> Iterator[str]:
+    """Strings with a space in them that are no key's technical value, words apart: arguments are printed anew."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if key not in _SILENT_KEYS:
+                yield from _prose(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _prose(item)
+    elif isinstance(value, str) and value.startswith("data:"):
+        return  # media, or a stream: test_every_shape.py says how these are read
+    elif isinstance(value, str) and value.startswith(("{", "[", '"')):
+        try:
+            yield from _prose(json.loads(value))
+        except ValueError:
+            # Pieces of JSON and Python's spelling are read as well.
+            if not set(value) & {"'", '"'}:
+                yield value
+    elif isinstance(value, str) and " " in value.strip():
+        yield value.strip()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_every_text_of_a_shape_is_in_its_entries(shape: Shape) -> None:
+    messages = messages_of(shape.value, shape.role, Conversation())
+    shown = "\n".join(text for _, text, _ in itertools.chain.from_iterable(messages))
+    for text in _prose(shape.value):
+        assert text in shown or json.dumps(text)[1:-1] in shown
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("extra", [{"aside": "a word more"}, {"deep": {"aside": ["a word more"]}}])
+def test_a_field_that_no_rule_reads_is_printed(shape: Shape, extra: dict[str, object]) -> None:
+    """An unknown field of the value, or of the first object in it, is said too."""
+    first = shape.value[0] if isinstance(shape.value, list) and shape.value else shape.value
+    if not isinstance(first, dict):
+        return
+    wider = {**first, **extra}
+    value = [wider, *shape.value[1:]] if isinstance(shape.value, list) else wider
+    messages = messages_of(value, shape.role, Conversation())
+    assert "a word more" in "\n".join(text for _, text, _ in itertools.chain.from_iterable(messages))
