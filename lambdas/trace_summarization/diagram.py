@@ -24,7 +24,7 @@ MAX_EDGES = 60
 _LONGEST_LABEL = 60
 _LONGEST_EDGE_LABEL = 30
 _STEP_WORDS = 8
-_LABEL_PASSES = 2
+_LABEL_PASSES = 3
 # Mermaid takes a label that begins like a list for Markdown and prints an error in its place.
 _LIST_MARK = re.compile(r"^(?:(?:[-+*]|\d{1,3}\.)\s+)+")
 _PUNCTUATION = frozenset(" .,:!?'%+-/_$€£()=*…")
@@ -190,8 +190,9 @@ def _label(text: str, longest: int) -> str:
     words = text.replace("\\n", " ").replace("<br/>", " ").replace("<br>", " ")
     # What the whitelist takes out may have kept apart what is harmless apart only, such as `javascript";:`.
     for _ in range(_LABEL_PASSES):
-        words = "".join(
+        kept = "".join(
             char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " "
             for char in safe_text(words, longest * 4)
         )
-    return shortened(_LIST_MARK.sub("", " ".join(words.split())), longest)
+        words = _LIST_MARK.sub("", " ".join(kept.split()))
+    return shortened(words, longest)

@@ -35,7 +35,7 @@ _HANDLER = re.compile(
 # `{{x}}` is run by template engines in the browser; `${x}` is not, outside of source code, and stays.
 _TEMPLATE = re.compile(r"(?<=\{)(?=[{%#])")
 # What a spreadsheet would run: `=2+5`, `@SUM(A1)`, `-cmd|...`; `-5 degrees` and `@tool` are text.
-_FORMULA = re.compile(r"^(?:[=\s]+(?=\S)|[@+-]+(?=[\w.]{1,40}[(|!]))+")
+_FORMULA = re.compile(r"^(?:[=\s]+|[@+-]+(?=[\w.]{1,40}[(|!]))+")
 _SPECIAL_SCHEMES = "https?|ftps?|wss?|file"
 _URL = re.compile(
     rf"\b(?:{_SPECIAL_SCHEMES}):[\\/]*[^\s\])}}>\"'\\/][^\s\])}}>\"']*"
