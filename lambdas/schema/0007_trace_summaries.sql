@@ -44,7 +44,9 @@ SELECT
     JSONExtractString(properties, '$ai_summary_content_hash') AS content_hash,
     JSONExtractString(properties, '$ai_summary_fingerprint') AS fingerprint,
     JSONExtract(properties, '$ai_summary_input_tokens', 'Nullable(UInt64)') AS input_tokens,
+    JSONExtract(properties, '$ai_summary_cached_input_tokens', 'Nullable(UInt64)') AS cached_input_tokens,
     JSONExtract(properties, '$ai_summary_output_tokens', 'Nullable(UInt64)') AS output_tokens,
+    JSONExtract(properties, '$ai_summary_calls', 'Nullable(UInt64)') AS model_calls,
     JSONExtract(properties, '$ai_summary_cost_usd', 'Nullable(Float64)') AS cost_usd,
     parseDateTime64BestEffortOrNull(JSONExtractString(properties, '$ai_summarized_at'), 6, 'UTC') AS summarized_at
 FROM

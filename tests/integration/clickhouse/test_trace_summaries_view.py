@@ -88,7 +88,9 @@ def test_every_property_is_a_typed_column(database: EventsDatabase) -> None:
         "content_hash": identity.content_hash,
         "fingerprint": identity.fingerprint,
         "input_tokens": 1_234,
+        "cached_input_tokens": None,
         "output_tokens": None,
+        "model_calls": 1,
         "cost_usd": 0.0125,
         "summarized_at": at("15:11:00.5"),
     }
