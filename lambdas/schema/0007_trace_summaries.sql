@@ -18,7 +18,7 @@ SELECT
             JSONExtractString(properties, '$ai_summary_bullets'),
             JSONExtractRaw(properties, '$ai_summary_bullets')
         ),
-        'Array(Tuple(text String, line_refs String, verified Bool))'
+        'Array(Tuple(text String, line_refs String))'
     ) AS bullets,
     JSONExtract(
         if(
@@ -26,10 +26,8 @@ SELECT
             JSONExtractString(properties, '$ai_summary_interesting_notes'),
             JSONExtractRaw(properties, '$ai_summary_interesting_notes')
         ),
-        'Array(Tuple(text String, line_refs String, verified Bool))'
+        'Array(Tuple(text String, line_refs String))'
     ) AS interesting_notes,
-    JSONExtract(properties, '$ai_summary_line_refs_valid', 'Nullable(UInt64)') AS line_refs_valid,
-    JSONExtract(properties, '$ai_summary_line_refs_total', 'Nullable(UInt64)') AS line_refs_total,
     JSONExtractUInt(properties, '$ai_text_repr_length') AS text_repr_length,
     JSONExtractUInt(properties, '$ai_event_count') AS event_count,
     parseDateTime64BestEffortOrNull(JSONExtractString(properties, 'trace_timestamp'), 6, 'UTC') AS trace_timestamp,
@@ -44,9 +42,7 @@ SELECT
     JSONExtractString(properties, '$ai_summary_content_hash') AS content_hash,
     JSONExtractString(properties, '$ai_summary_fingerprint') AS fingerprint,
     JSONExtract(properties, '$ai_summary_input_tokens', 'Nullable(UInt64)') AS input_tokens,
-    JSONExtract(properties, '$ai_summary_cached_input_tokens', 'Nullable(UInt64)') AS cached_input_tokens,
     JSONExtract(properties, '$ai_summary_output_tokens', 'Nullable(UInt64)') AS output_tokens,
-    JSONExtract(properties, '$ai_summary_calls', 'Nullable(UInt64)') AS model_calls,
     JSONExtract(properties, '$ai_summary_cost_usd', 'Nullable(Float64)') AS cost_usd,
     parseDateTime64BestEffortOrNull(JSONExtractString(properties, '$ai_summarized_at'), 6, 'UTC') AS summarized_at
 FROM

@@ -99,14 +99,13 @@ RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
 LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
 
 # --- what one request to the model may take ---------------------------------------------------------------------------
-# A summary at all its limits takes about 2,600 tokens in detailed and 1,300 in minimal mode, a usual one half of that.
-# It is no more than that, because a budget sets aside for each request the most that its answer can cost.
-MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 3_000, "minimal": 1_500}
+# Well above a usual summary (detailed 700 to 1,200 tokens, minimal half of it), and below one that is at all its limits
+# (2,600): a budget sets aside for each request the most that its answer can cost, and an answer that is cut off is asked
+# for again in a shorter form.
+MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 2_000, "minimal": 1_000}
 # Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
 REASONING_OUTPUT_TOKENS: Final = 6_000
-MODEL_RETRIES: Final = (
-    2  # after 429 and 5xx, within one attempt of a trace; the state machine retries with more patience
-)
+MODEL_RETRIES: Final = 2  # after 429 and 5xx, within one attempt; the state machine retries with more patience
 MODEL_RETRY_WAIT_SECONDS: Final = 1.0  # where the answer names no time; doubled by each retry, jittered
 # Flex answers late or not at all: what it may use of the time, so that the standard tier can still answer.
 FLEX_SHARE_OF_TIME: Final = 0.5
