@@ -1,6 +1,7 @@
 """Numbered lines, in which nothing long is said twice."""
 
 import itertools
+import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from trace_summarization.text_repr.entries import Message
 from trace_summarization.text_repr.plain_text import clean_text, one_line
-from trace_summarization.text_repr.repeats import Piece, SeenPieces, pieces_of
+from trace_summarization.text_repr.repeats import SeenPieces, pieces_of
 
 _CHARACTERS_PER_NUMBER = 200  # a text's further lines share a number until they have so many characters
 _SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
@@ -147,19 +148,18 @@ class LineWriter:
         pieces = pieces_of(lines)
         numbers: list[int] = []
         if sum(map(len, lines)) < _SHORTEST_SEARCHED:
-            numbers = [writer.write(piece) for piece in pieces]
+            numbers = writer.write(pieces.texts, pieces.ends_line)
         else:
-            for run in self._seen.runs(pieces):
-                if run.numbers is None:
-                    numbers += [writer.write(piece) for piece in pieces[run.start : run.end]]
+            for start, end, known in self._seen.runs(pieces):
+                if known is None:
+                    numbers += writer.write(pieces.texts[start:end], pieces.ends_line[start:end])
                 else:
-                    writer.write(_pointer(run.numbers, pieces[run.end - 1]))
-                    self._keep_whole(kind, run.numbers)
-                    numbers += run.numbers
+                    writer.write([f"[as in {line_range(min(known), max(known))}]"], [pieces.ends_line[end - 1]])
+                    self._keep_whole(kind, known)
+                    numbers += known
         writer.end()
         # Noted only now: a text is not searched for in itself.
-        for piece, number in zip(pieces, numbers, strict=True):
-            self._seen.add(piece, number)
+        self._seen.add(pieces, numbers)
 
     def _known_run(self, messages: Sequence[Message], start: int) -> list[tuple[int, int]]:
         """Lines of the known messages from `start` on; empty for less than two of them."""
@@ -207,17 +207,24 @@ class _EntryWriter:
         self._open: list[str] = [head, " "]
         self._characters = 0
 
-    def write(self, piece: Piece) -> int:
-        """Append a piece. Returns the number of the line that it is on."""
-        if not self._open and self._characters >= _CHARACTERS_PER_NUMBER:
-            self._flush()
-        self._open.append(piece.text)
-        self._characters += len(piece.text)
+    def write(self, texts: Sequence[str], ends_line: Sequence[bool]) -> list[int]:
+        """Append pieces. Returns the numbers of the lines that they are on."""
         number = self._writer.line_count + 1
-        if piece.ends_line:
-            self._lines.append("".join(self._open))
-            self._open = []
-        return number
+        numbers: list[int] = []
+        for text, ends in zip(texts, ends_line, strict=True):
+            if self._characters >= _CHARACTERS_PER_NUMBER and not self._open:
+                self._flush()
+                number += 1
+            self._characters += len(text)
+            numbers.append(number)
+            if self._open or not ends:
+                self._open.append(text)
+                if ends:
+                    self._lines.append("".join(self._open))
+                    self._open = []
+            else:
+                self._lines.append(text)
+        return numbers
 
     def end(self) -> None:
         """No more pieces."""
@@ -271,8 +278,12 @@ _KIND_BY_START = (
 
 def _lines_of(text: str) -> list[str]:
     """The lines that say something; of equal lines in a row the first, and how many there are."""
+    physical = list(map(str.rstrip, text.split("\n")))
+    said = list(filter(None, physical))
+    if not any(map(operator.eq, said, itertools.islice(said, 1, None))):
+        return said
     lines: list[str] = []
-    for line, group in itertools.groupby(line.rstrip() for line in text.split("\n")):
+    for line, group in itertools.groupby(physical):
         if line:
             count = sum(1 for _ in group)
             lines.append(line)
@@ -281,10 +292,6 @@ def _lines_of(text: str) -> list[str]:
             else:
                 lines += [line] * (count - 1)
     return lines
-
-
-def _pointer(numbers: Sequence[int], last: Piece) -> Piece:
-    return Piece(f"[as in {line_range(min(numbers), max(numbers))}]", "", last.ends_line)
 
 
 def _unchanged(text: str) -> str:

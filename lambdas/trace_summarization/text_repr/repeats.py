@@ -5,8 +5,6 @@ compared without their indentation, quotes and JSON escapes, so that a text is r
 JSON string, re-indented, or cut.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,16 +15,19 @@ _SHORTEST_START = 8  # characters; "}" and its like stand everywhere
 _MOST_PLACES = 4  # that are tried for the start of a run: keeps the search linear
 # Where a long line may be divided: after a sentence, a JSON member, an escaped end of line. Independent of position, so
 # that the same text is divided alike wherever it stands.
-_DIVISION = re.compile(r"(?<=[.!?;,}\]])[ \n]|\\\\?n")
+_ENDINGS = (". ", "! ", "? ", "; ", ", ", "} ", "] ", "\\n")
 _MARGIN = " \t\"',"
 
 
-class Piece(NamedTuple):
-    """A line or a part of one. `ends_line`: the next piece begins a new line."""
+class Pieces(NamedTuple):
+    """A text's lines and parts of lines, in order: side by side, as an object for each would cost more than its use.
 
-    text: str
-    key: str
-    ends_line: bool
+    `ends_line[i]`: piece i + 1 begins a new line.
+    """
+
+    texts: list[str]
+    keys: list[str]
+    ends_line: list[bool]
 
 
 class Run(NamedTuple):
@@ -34,20 +35,21 @@ class Run(NamedTuple):
 
     start: int
     end: int
-    numbers: tuple[int, ...] | None
+    numbers: list[int] | None
 
 
-def pieces_of(lines: Sequence[str]) -> list[Piece]:
+def pieces_of(lines: list[str]) -> Pieces:
     """The pieces of a text's lines, in order."""
-    pieces: list[Piece] = []
+    if max(map(len, lines), default=0) <= _LONGEST_PIECE:
+        return Pieces(lines, _keys(lines), [True] * len(lines))
+    texts: list[str] = []
+    ends_line: list[bool] = []
     for line in lines:
-        if len(line) <= _LONGEST_PIECE:
-            pieces.append(Piece(line, _key(line), True))
-            continue
-        parts = list(_parts(line))
-        pieces += [Piece(part, _key(part), False) for part in parts[:-1]]
-        pieces.append(Piece(parts[-1], _key(parts[-1]), True))
-    return pieces
+        parts = _parts(line) if len(line) > _LONGEST_PIECE else [line]
+        texts += parts
+        ends_line += [False] * (len(parts) - 1)
+        ends_line.append(True)
+    return Pieces(texts, _keys(texts), ends_line)
 
 
 class SeenPieces:
@@ -60,49 +62,63 @@ class SeenPieces:
     def __init__(self) -> None:
         self._keys: list[str] = []
         self._numbers: list[int] = []
-        self._places: defaultdict[str, list[int]] = defaultdict(list)
+        # The first place of each key, and up to `_MOST_PLACES` - 1 of its newest where it has several: the likeliest
+        # to go on as the text at hand does.
+        self._first_place: dict[str, int] = {}
+        self._newer_places: dict[str, list[int]] = {}
 
-    def add(self, piece: Piece, number: int) -> None:
-        """Note the next piece of a text and the line that says it."""
-        self._add(piece.key, number)
+    def add(self, pieces: Pieces, numbers: Sequence[int]) -> None:
+        """Note the pieces of a text and the lines that say them."""
+        self._add(pieces.keys, numbers)
 
     def add_line(self, text: str, number: int) -> None:
         """Note a text that is one line."""
-        self._add(_key(text), number)
+        self._add(_keys([text]), [number])
 
-    def _add(self, key: str, number: int) -> None:
-        if len(key) >= _SHORTEST_START:
-            places = self._places[key]
-            if len(places) == _MOST_PLACES:
-                del places[1]  # the first and the newest are the likeliest to go on as the text at hand does
-            places.append(len(self._keys))
-        self._keys.append(key)
-        self._numbers.append(number)
+    def _add(self, keys: Sequence[str], numbers: Sequence[int]) -> None:
+        note_first = self._first_place.setdefault
+        for place, key in enumerate(keys, start=len(self._keys)):
+            if len(key) >= _SHORTEST_START and note_first(key, place) != place:
+                newer = self._newer_places.setdefault(key, [])
+                newer.append(place)
+                if len(newer) == _MOST_PLACES:
+                    del newer[0]
+        self._keys += keys
+        self._numbers += numbers
 
-    def runs(self, pieces: Sequence[Piece]) -> Iterator[Run]:
+    def runs(self, pieces: Pieces) -> Iterator[Run]:
         """The text in runs: what is new and what repeats earlier lines, by turns."""
+        keys, known = pieces.keys, self._first_place
+        if known.keys().isdisjoint(keys):  # most texts, and told at once
+            if keys:
+                yield Run(0, len(keys), None)
+            return
         start = position = 0
-        while position < len(pieces):
-            place, length = self._longest(pieces, position)
-            if length == 0 or not _is_worth_it(pieces, position, position + length):
+        while position < len(keys):
+            if keys[position] not in known:
+                position += 1
+                continue
+            place, length = self._longest(keys, position)
+            if not _is_worth_it(pieces, position, position + length):
                 position += 1
                 continue
             if start < position:
                 yield Run(start, position, None)
-            yield Run(position, position + length, tuple(self._numbers[place : place + length]))
+            yield Run(position, position + length, self._numbers[place : place + length])
             start = position = position + length
         if start < position:
             yield Run(start, position, None)
 
-    def _longest(self, pieces: Sequence[Piece], position: int) -> tuple[int, int]:
+    def _longest(self, keys: Sequence[str], position: int) -> tuple[int, int]:
         """Where the longest run of known pieces from `position` on stands, and how many pieces it has."""
         best = (0, 0)
-        for place in self._places.get(pieces[position].key, ()):
+        key = keys[position]
+        for place in (self._first_place[key], *self._newer_places.get(key, ())):
             length = 1
             while (
-                position + length < len(pieces)
+                position + length < len(keys)
                 and place + length < len(self._keys)
-                and pieces[position + length].key == self._keys[place + length]
+                and keys[position + length] == self._keys[place + length]
             ):
                 length += 1
             if length > best[1]:
@@ -110,29 +126,29 @@ class SeenPieces:
         return best
 
 
-def _is_worth_it(pieces: Sequence[Piece], start: int, end: int) -> bool:
-    whole_lines = (start == 0 or pieces[start - 1].ends_line) and pieces[end - 1].ends_line
+def _is_worth_it(pieces: Pieces, start: int, end: int) -> bool:
+    whole_lines = (start == 0 or pieces.ends_line[start - 1]) and pieces.ends_line[end - 1]
     needed = _SHORTEST_RUN_OF_LINES if whole_lines else _SHORTEST_RUN_WITHIN_A_LINE
     length = 0
-    for piece in pieces[start:end]:
-        length += len(piece.text)
+    for position in range(start, end):
+        length += len(pieces.texts[position])
         if length >= needed:
             return True
     return False
 
 
-def _parts(line: str) -> Iterator[str]:
-    start = 0
-    for match in _DIVISION.finditer(line):
-        yield line[start : match.end()]
-        start = match.end()
-    yield line[start:]
+def _parts(line: str) -> list[str]:
+    for ending in _ENDINGS:  # twice as fast as one regular expression
+        line = line.replace(ending, ending + "\n")
+    return line.split("\n")
 
 
-def _key(text: str) -> str:
+def _keys(texts: Sequence[str]) -> list[str]:
+    return [text.strip(_MARGIN) if "\\" not in text else _key_of_escaped(text) for text in texts]
+
+
+def _key_of_escaped(text: str) -> str:
     key = text.strip(_MARGIN)
-    if "\\" not in key:
-        return key
     while key.endswith("\\n"):
         key = key[:-2].rstrip("\\" + _MARGIN)
     return key.replace("\\", "")
