@@ -52,16 +52,17 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     if before and (
         before[-1].isdigit()
         or before[-1] in "_@/$€£"
-        or (before[-1] in ".,-+" and before[:1].isalnum() and len(before) == 2)
+        or (before[-1] in ".-" and before[:1].isalnum() and len(before) == 2)
+        or (before[-1] == "+" and end - start <= 15)  # a phone number
     ):
         return False
-    if before and before[-1].isalpha() and before not in ("\\n", "\\t", "\\r"):
+    if before and before[-1].isascii() and before[-1].isalpha() and before not in ("\\n", "\\t", "\\r"):
         return False
     if not after:
         return True
-    if after[0].isalnum() or after[0] in "_@%":
+    if (after[0].isascii() and after[0].isalnum()) or after[0] in "_@%":
         return False
-    return not (after[0] in ".,-/:" and len(after) == 2 and after[1].isalnum())
+    return not (after[0] in ".-/:" and len(after) == 2 and after[1].isalnum())
 
 
 def _is_issued(number: str) -> bool:

@@ -7,6 +7,7 @@ from trace_summarization.redaction.spans import Span
 
 _QUOTE = r"(?:\\{0,7}[\"'`])?"
 _VALUE = r"([^\s\"'`\\]{2,256})"
+_VALUE_BEFORE_AT = r"([^\s\"'`\\@]{2,128})"
 _QUOTED = r"\\{0,7}[\"'`]([^\s\"'`\\]{2,256})\\{0,7}[\"'`]"
 # Each: the literal that the text must hold, and the pattern whose group 1 is the secret; matched from the literal on.
 _FORMS = tuple(
@@ -31,6 +32,11 @@ _FORMS = tuple(
         ("login ", rf"(?<=docker )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         ("login ", rf"login [^\s]{{1,128}}\s{{1,8}}(?:password|passwd) {_VALUE}"),
         ("login ", rf"(?<=az )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        ("net use ", rf"net use [^\n]{{0,200}}?/user:\S{{1,64}} {_QUOTE}{_VALUE}"),
+        ("security ", rf"security [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        (":5432:", rf":5432:[\w*-]{{1,64}}:[\w*.-]{{1,64}}:{_VALUE}"),
+        ("thin:", rf"thin:[\w.-]{{1,64}}/{_VALUE_BEFORE_AT}@"),
+        ("Client(", rf"Client\(\s{{0,8}}\\{{0,7}}[\"'](?=[a-z]{{0,40}}[A-Z0-9])([A-Za-z0-9]{{30,64}})\\{{0,7}}[\"']"),
         ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
         ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
         ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),

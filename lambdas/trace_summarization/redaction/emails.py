@@ -38,6 +38,9 @@ _FILE_ENDINGS = frozenset(
 _CODE_AFTER = re.compile(r"[(\[=]|\.\w")
 
 
+_ESCAPED = re.compile(r"(?<![\w.+%-])([\w.+-]{1,64})%40((?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24})(?![\w@:-])")
+
+
 def find_emails(text: str, in_urls: set[int]) -> list[Span]:
     """Spans of addresses; `in_urls`: where an `@` ends the user's name in a URL."""
     spans: list[Span] = []
@@ -54,6 +57,9 @@ def find_emails(text: str, in_urls: set[int]) -> list[Span]:
             continue
         spans.append(Span(start, domain.end(), "email"))
         taken = domain.end()
+    if "%40" in text:
+        spans += [Span(found.start(), found.end(), "email") for found in _ESCAPED.finditer(text)]
+        spans.sort(key=lambda span: span.start)
     return spans
 
 

@@ -5,11 +5,22 @@
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
 from trace_summarization.redaction.spans import Span
+from trace_summarization.redaction.spoken_secrets import find_spoken
+from trace_summarization.redaction.value_forms import (
+    BASE64_KEY,
+    IDENTIFIERS,
+    has_digit_or_sign,
+    is_mixed,
+    is_path_or_url,
+    is_random_part,
+    is_token,
+    is_type_name,
+    is_uuid,
+)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,7 +49,7 @@ _PROSE = _words(
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _BLANK = r"[ \t]"
 _TYPE = r"[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
-_VERB = r"(?:is|was|ist|lautet|est|es|é|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+_VERB = r"(?:is|was|ist|lautet|est|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
 # What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
@@ -56,14 +67,16 @@ _AFTER = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«)""")
-_CLOSED_BY = {"“": "”", "„": "“", "«": "»"}
+_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«|「|『)""")
+_CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
-_BASE64_KEY = re.compile(r"[A-Za-z0-9]{20,}|[A-Za-z0-9+/]{40}|[A-Za-z0-9+/]{43}=|[A-Za-z0-9+/]{86}==")
 _LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
+# `arn:aws:secretsmanager:...:secret:name`; `https://token:...@host`, whose password is that of a URL.
+_IN_ARN_OR_URL = re.compile(r"arn:aws[\w-]{0,10}:[\w-]{1,20}:[\w:-]{0,60}$|://_{0,2}$")
+_ACCOUNT_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")  # Twilio's ids of accounts, messages and calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +103,20 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         tail = _TAIL.match(text, word.end())
         end = tail.end() if tail else word.end()
         before = _before(text, word.start())
+        if _IN_ARN_OR_URL.search(text, max(0, word.start() - 80), word.start()):
+            continue
         name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
         if name is None:
             continue
         after = _AFTER.match(text, end)
-        if after is None:
-            continue
-        value = _value_of(text, after, name, before, wary)
+        value = _value_of(text, after, name, before, wary) if after else None
         done = end
         if value is not None:
             spans.append(Span(value.start, value.end, name.kind))
             done = value.end
+        elif span := find_spoken(text, word.start() - len(before.rsplit(" ", 1)[-1]), end, name):
+            spans.append(span)
+            done = max(end, span.end)
     return spans
 
 
@@ -126,6 +142,8 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
     value = _without_scheme(value)
     if len(value.text) < 2 or is_placeholder(value.text):
         return None
+    if name.word == "sid" and _ACCOUNT_SID.fullmatch(value.text):
+        return None
     if form == "blank" and not _is_flag(before, name):
         return value if not value.quoted and _is_surely_random(value.text, name) else None
     accepted = (
@@ -139,13 +157,9 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
 def _is_surely_random(value: str, name: Name) -> bool:
     """Whether the value shows by itself what it is, so that nothing between it and the name has to say so."""
     if name.kind == "password":
-        return value.isalnum() and len(value) >= 8 and _is_mixed(value)
-    alphabet = _BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
-    return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and _is_mixed(value)
-
-
-def _is_path_or_url(value: str) -> bool:
-    return _PATH_OR_URL.match(value) is not None and not (_BASE64_KEY.fullmatch(value) and _is_mixed(value))
+        return value.isalnum() and len(value) >= 8 and is_mixed(value)
+    alphabet = BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
+    return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and is_mixed(value)
 
 
 def _is_flag(before: str, name: Name) -> bool:
@@ -217,8 +231,6 @@ def _without_scheme(value: _Value) -> _Value:
     return _Value(value.start + scheme.end(), value.end, value.text[scheme.end() :], value.quoted)
 
 
-_PATH_OR_URL = re.compile(r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/]|[a-z][a-z0-9+.-]{1,20}://)")
-_IDENTIFIERS = re.compile(r"^[A-Za-z_$][A-Za-z_]*(?:[.:-]{1,2}[A-Za-z_][A-Za-z_]*)*$")
 _CODE = re.compile(
     r"^[A-Za-z_$][\w$]*(?:(?:\.|->|::)[A-Za-z_$][\w$]*)*(?:\(|\[|\.$)|^(?:await|new|function|lambda|return|not|if)$|^[({\[]|=>|==(?!$)|\$\{|\{\{"
 )
@@ -226,14 +238,13 @@ _ATTRIBUTE = re.compile(r"^[a-z_][\w]*(?:\.[A-Za-z_]\w*)+$")
 _SENTENCE_END = re.compile(
     r"""[.!,;)\]*_`]{0,4}(?:\s*\n|\s*$|\\n|\s*[<|"'}#]|[,;]|\s+(?:and|but|or|und|et|y|e|—|-|//)\s)"""
 )
-_REAL_TOKEN = re.compile(r"^[A-Za-z0-9_+/=.~:!@#$%^&*-]+$")
 
 
 def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
-    if any(char in value for char in "\n\t") or _is_path_or_url(value):
+    if any(char in value for char in "\n\t") or is_path_or_url(value):
         return False
     if form == "argument":
-        return name.strong and " " not in value and len(value) >= 6 and _is_mixed(value)
+        return name.strong and " " not in value and len(value) >= 6 and is_mixed(value)
     if form == "says" and " " in value:
         return False
     if " " in value.strip():
@@ -243,7 +254,7 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
         return False
     if name.kind == "password":
         if not name.strong:
-            return len(value) >= 4 and _has_digit_or_sign(value)
+            return len(value) >= 4 and has_digit_or_sign(value)
         return len(value) >= 3
     if name.word in ("cvv", "cvc", "otp", "cvv2"):
         return value.isdigit() and 3 <= len(value) <= 8
@@ -252,18 +263,18 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
     if wary:
         return len(value) >= 2 and any(map(str.isdigit, value))
     if name.strong or name.word == "secret":
-        return _is_token(value, 6) or (len(value) >= 12 and not _IDENTIFIERS.match(value))
-    return _is_token(value, 16) and not _is_uuid(value) and not _is_plain_hex(value)
+        return is_token(value, 6) or (len(value) >= 12 and not IDENTIFIERS.match(value))
+    return is_token(value, 16) and (name.word != "key" or not is_uuid(value))
 
 
 def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
     word = value.text
-    if form == "argument" or _is_path_or_url(word) or _CODE.search(word):
+    if form == "argument" or is_path_or_url(word) or _CODE.search(word):
         return False
     next_char = text[value.end : value.end + 1]
     tight = form == "sign" and not after.group("gap")
     environment = name.loud and form in ("sign", "blank")
-    if next_char in "([" and next_char and _IDENTIFIERS.match(word):
+    if next_char in "([" and next_char and IDENTIFIERS.match(word):
         return False
     if name.word in ("cvv", "cvc", "otp", "cvv2"):
         return word.isdigit() and 3 <= len(word) <= 8
@@ -276,9 +287,9 @@ def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, 
             return len(word) >= 2
         if _ATTRIBUTE.match(word):
             return False
-        if _has_digit_or_sign(word):
+        if has_digit_or_sign(word):
             return len(word) >= (3 if name.strong else 6) and not (not tight and _is_code_line(text, value))
-        if _KEYWORD_WITHIN.search(word) or not word.isalpha() or len(word) < 4 or _is_type_name(word):
+        if _KEYWORD_WITHIN.search(word) or not word.isalpha() or len(word) < 4 or is_type_name(word):
             return False
         if not name.strong:
             return False
@@ -292,12 +303,12 @@ def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, 
     if wary and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.,%$-]+", word):
         return True
     if environment and name.strong and (tight or form == "blank"):
-        return len(word) >= (3 if wary else 6) and (wary or not _IDENTIFIERS.match(word) or len(word) >= 16)
-    if _ATTRIBUTE.match(word) and not _is_random_part(word):
+        return len(word) >= (3 if wary else 6) and (wary or not IDENTIFIERS.match(word) or len(word) >= 16)
+    if _ATTRIBUTE.match(word) and not is_random_part(word):
         return False
     if name.strong or name.word == "secret":
-        return _is_token(word, 8 if not tight else 6)
-    return _is_token(word, 16) and not _is_uuid(word) and not _is_plain_hex(word)
+        return is_token(word, 8 if not tight else 6)
+    return is_token(word, 16) and (name.word != "key" or not is_uuid(word))
 
 
 _KEYWORD_WITHIN = re.compile(r"passw|passwd|pwd|secret|token|_key|credential", re.IGNORECASE)
@@ -313,77 +324,13 @@ def _is_passphrase(value: str, name: Name) -> bool:
         return False
     if name.word == "passphrase" or len(words) >= 4:
         return all(word.isalnum() for word in words) and value.islower()
-    return len(words) <= 3 and _has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
-
-
-def _is_token(value: str, shortest: int) -> bool:
-    """Whether the value could be machine-made: long enough, of token characters, with digits or of mixed case."""
-    if (
-        len(value) < shortest
-        or not _REAL_TOKEN.match(value)
-        or (value.replace(".", "").replace(",", "").isdigit() and len(value) < 10)
-    ):
-        return False
-    if any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
-        return (
-            not re.fullmatch(r"[a-z]+(?:[-_.][a-z]+)*[-_.]?\d{1,2}", value)
-            or len(value) >= 24
-            or bool(re.search(r"[A-Z]", value))
-        )
-    if value.isdigit():
-        return len(value) >= 10
-    if _IDENTIFIERS.match(value):
-        return (
-            value.isalpha()
-            and len(value) >= 20
-            and not value.islower()
-            and not value.isupper()
-            and _changes_case(value) >= 5
-        )
-    return len(value) >= 8
-
-
-def _changes_case(value: str) -> int:
-    return sum(left.isupper() != right.isupper() for left, right in pairwise(value))
-
-
-def _is_mixed(value: str) -> bool:
-    kinds = (
-        any(map(str.isdigit, value)),
-        any(map(str.isupper, value)),
-        any(map(str.islower, value)),
-        not value.isalnum(),
-    )
-    return sum(kinds) >= 3 or (sum(kinds) >= 2 and kinds[0] and len(value) >= 12)
-
-
-def _is_random_part(value: str) -> bool:
-    return any(len(part) >= 16 and _is_token(part, 16) for part in value.split("."))
-
-
-def _has_digit_or_sign(value: str) -> bool:
-    return any(map(str.isdigit, value)) or any(not char.isalnum() and char not in "_-.'" for char in value)
-
-
-def _is_uuid(value: str) -> bool:
-    return re.fullmatch(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value) is not None
-
-
-def _is_plain_hex(value: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{32}", value) is not None and False
-
-
-def _is_type_name(word: str) -> bool:
-    return (
-        re.fullmatch(r"(?:[A-Z][a-z]+){2,}|String|Str|Text|Bytes|Number|Boolean|Any|Field|Column|Char", word)
-        is not None
-    )
+    return len(words) <= 3 and has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
 
 
 def _is_code_line(text: str, value: _Value) -> bool:
     """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
     return (
-        _IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None
+        IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None
         and text[value.end : value.end + 1] in ("(", "[", ".")
         and text[value.end : value.end + 2] != ". "
     )

@@ -131,9 +131,10 @@ def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
     ):
         return False
     if (
-        after[:1].isalnum()
+        (after[:1].isascii() and after[:1].isalnum())
         or after[:1] in ("_", "@", "%", "€", "$")
-        or (len(after) == 2 and after[0] in "-./,:)" and after[1].isdigit())
+        or (len(after) == 2 and after[0] in "-./:)" and after[1].isdigit())
+        or (after[:1] == "," and after[1:].isdigit() and not announced and number[0] not in "+＋")
     ):
         return False
     if len(re.findall(r"\.", number)) == 3 and re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", number):

@@ -31,7 +31,7 @@ _TEMPLATES = re.compile(
 )
 _SPEAKS_OF_ITSELF = re.compile(
     r"(?:^|[-_ .])(?:your|my|insert|enter|replace|put|add|paste|fill)[-_ ](?!.*\d{3})|(?:^|[-_])your(?=[A-Za-z]{3})"
-    r"|[-_]here\b|^change[-_ ]?(?:me|it|this)\b|placeholder|redacted|\bexample[-_](?:key|token|secret|password)"
+    r"|[-_]here\b|^change[-_ ]?(?:me|it|this)\b(?!.*\d)|placeholder|redacted|\bexample[-_](?:key|token|secret|password)"
     r"|x{6,}|X{6,}|\*{3,}|^\.{3,}|•{3,}|^\W+$",
     re.IGNORECASE,
 )

@@ -97,6 +97,7 @@ _FORMS = (
         _form("a signed URL", anchor, r"([A-Za-z0-9+/_-]{16,1200}(?:%[0-9A-F]{2}[A-Za-z0-9+/_-]{0,600}){0,40}={0,2})")
         for anchor in ("sig=", "X-Amz-Signature=", "X-Goog-Signature=", "X-Amz-Security-Token=", "&Signature=")
     ),
+    _form("OpenWeather", "appid=", r"([0-9a-f]{32})\b"),
     # Code and packages
     *(_form("GitHub", f"gh{kind}_", r"[A-Za-z0-9]{20,255}") for kind in "pousr"),
     _form("GitHub, fine-grained", "github_pat_", r"\w{20,255}"),
