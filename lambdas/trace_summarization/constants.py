@@ -99,9 +99,9 @@ RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
 LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it
 
 # --- what one request to the model may take ---------------------------------------------------------------------------
-# Well above a usual summary (detailed 700 to 1,200 tokens, minimal half of it), and below one that is at all its limits
-# (2,600): a budget sets aside for each request the most that its answer can cost, and an answer that is cut off is asked
-# for again in a shorter form.
+# Well above a usual summary (detailed 700 to 1,200 tokens, minimal half of it), below one that is at all its limits
+# (2,600): a budget sets aside for each request the most that its answer can cost, and an answer that is cut off is
+# asked for again in a shorter form.
 MAX_OUTPUT_TOKENS: Final[Mapping[str, int]] = {"detailed": 2_000, "minimal": 1_000}
 # Reasoning counts as output. At low effort it rarely takes more than a few thousand tokens, also on long input.
 REASONING_OUTPUT_TOKENS: Final = 6_000
