@@ -233,7 +233,9 @@ def _notes(story: Story) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
             same = [step for step in story.steps if step.signature == signature]
             notes.append((f"{same[0].name} is called {count} times with the same arguments.", _refs_of(same)))
     if len(story.steps) >= _MANY_CALLS:
-        notes.append((f"It takes {len(story.steps)} tool calls.", _refs_of(story.steps)))
+        [(most, _)] = Counter(step.name for step in story.steps).most_common(1)
+        those = [step for step in story.steps if step.name == most]
+        notes.append((f"It takes {len(story.steps)} tool calls, most of them {most}.", _refs_of(those)))
     tokens = next((match for fact in story.facts if (match := _TOKENS.fullmatch(fact)) and match[1] != "?"), None)
     if tokens is not None and int(tokens[1]) >= _MANY_TOKENS:
         notes.append((f"It reads {int(tokens[1]):,} input tokens in all.", ((1, 1),)))

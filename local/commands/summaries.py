@@ -75,10 +75,10 @@ def readable(row: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _items(items: Sequence[Mapping[str, str]], width: int) -> list[str]:
+def _items(items: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     lines = []
     for item in items:
-        references = f" [{item['line_refs']}]" if item["line_refs"] else ""
+        references = f" [{item['line_refs'] if item['verified'] else 'unverified'}]"
         wrapped = click.wrap_text(item["text"] + references, width, initial_indent="  - ", subsequent_indent="    ")
         lines.append(wrapped)
     return lines
