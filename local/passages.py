@@ -43,6 +43,7 @@ class Passage:
     lines: tuple[tuple[int, str], ...]
     fresh: bool
     repeated: bool
+    line: int  # its own, also when it points at others
 
     @property
     def text(self) -> str:
@@ -130,7 +131,7 @@ def _passage(block: list[tuple[int, str]], known: dict[int, Passage]) -> Passage
     target = known.get(int(pointer[1])) if pointer else None
     lines = target.lines if target else ((number, first), *block[1:])
     fresh = place.endswith("output") or place.startswith("trace") or kind is Kind.ERROR
-    return Passage(kind, name, lines, fresh, repeated=target is not None)
+    return Passage(kind, name, lines, fresh, repeated=target is not None, line=number)
 
 
 def _kind_of(label: str, place: str) -> tuple[Kind, str]:

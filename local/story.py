@@ -179,8 +179,7 @@ def _read_failures(events: Sequence[Event], story: Story) -> None:
             name = passage.name or event.name or ("The call" if event.kind == "generation" else "The trace")
             message = _message(passage.text)
             failure = by_key.setdefault((name, _SAME_MESSAGE.sub("", message)), Failure(name, message))
-            if passage.first_line not in failure.lines:
-                failure.lines.append(passage.first_line)
+            failure.lines.append(passage.line)
     story.failures = sorted(by_key.values(), key=lambda failure: -len(failure.lines))
 
 
