@@ -102,7 +102,7 @@ class LineWriter:
             self._keep_whole(kind, range(seen[0], seen[1] + 1))
             self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
             return
-        first = self.line_count + 1
+        first = len(self.lines) + 1
         cleaned = self._redact(clean_text(text))
         if len(cleaned) < _SHORTEST_SEARCHED and "\n" not in cleaned:
             self._seen.add_line(cleaned, first)
@@ -141,7 +141,7 @@ class LineWriter:
         return known
 
     def _add(self, text: str, kind: Kind, is_entry: bool) -> None:
-        self.lines.append(Line(self.line_count + 1, is_entry, text, kind, len(self.event_uuids) - 1))
+        self.lines.append(Line(len(self.lines) + 1, is_entry, text, kind, len(self.event_uuids) - 1))
 
     def _write(self, label: str, lines: list[str], kind: Kind) -> None:
         writer = _EntryWriter(self, f"{label}:", kind)
@@ -180,7 +180,8 @@ class LineWriter:
         for label, text, _ in message:
             self.entry(f"{prefix}{label}".strip(), text)
         if self.line_count >= first:
-            self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
+            lines = self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
+            self._lines_by_identity[id(message)] = (message, lines)
 
     def _comparable(self, message: Message) -> tuple[object, ...]:
         # Thinking is recorded with an answer, yet left out when the answer comes back as history.
@@ -190,7 +191,9 @@ class LineWriter:
     def _key_of(self, text: str) -> str:
         key = self._keys_of_texts.get(text)
         if key is None:
-            head = _CHANGING_IDS.sub("#", text[:_SEARCHED_FOR_IDS])
+            head = text[:_SEARCHED_FOR_IDS]
+            if "-" in head or "_" in head:  # as in every such id
+                head = _CHANGING_IDS.sub("#", head)
             key = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
             self._keys_of_texts[text] = key
         return key

@@ -480,7 +480,9 @@ def _calls(value: dict[str, object], role: str, known: list[Entry], conversation
             )
     for key in _RESULTS_KEYS:
         results = value.get(key)
-        shown = {entry.text for entry in (*known, *entries)} if results is not None else set()
+        if results is None:
+            continue
+        shown = {entry.text for entry in (*known, *entries)}
         for result in results if isinstance(results, list) else [results]:
             found = (
                 result_entries(result, conversation)
@@ -623,7 +625,10 @@ def _is_pair(item: object) -> bool:
 def _is_blank_call(call: object) -> bool:
     if not isinstance(call, dict):
         return is_empty(call)
-    return not any(not is_empty(item) for key, item in call.items() if key not in ("id", "type", "index"))
+    for key, item in call.items():
+        if key not in ("id", "type", "index") and not is_empty(item):
+            return False
+    return True
 
 
 def _text_of(messages: Iterable[Iterable[Entry]]) -> str:

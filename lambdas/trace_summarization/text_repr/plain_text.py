@@ -45,7 +45,7 @@ def clean_text(text: str) -> str:
         return text  # nearly every name and label
     if "base64," in text:
         text = _DATA_URL.sub(_note_of_data_url, text)
-    if len(text) >= _SHORTEST_BINARY and max(map(len, text.split()), default=0) >= _SHORTEST_BINARY:
+    if len(text) >= _SHORTEST_BINARY and _has_long_word(text):
         text = _BASE64_RUN.sub(_note_of_run, text)
     if not _SUSPECT.search(text):
         return text
@@ -53,6 +53,17 @@ def clean_text(text: str) -> str:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = _LINE_END.sub("\n", _TERMINAL_SEQUENCE.sub("", text))
     return _CONTROL.sub(_REPLACEMENT, text)
+
+
+def _has_long_word(text: str) -> bool:
+    """Whether so many characters follow each other without a space; looks at few characters of most texts."""
+    start, last_start = 0, len(text) - _SHORTEST_BINARY
+    while start <= last_start:
+        space = text.rfind(" ", start, start + _SHORTEST_BINARY)
+        if space < 0:
+            return max(map(len, text.split()), default=0) >= _SHORTEST_BINARY  # other white space parts words too
+        start = space + 1
+    return False
 
 
 def one_line(text: str, longest: int) -> str:
