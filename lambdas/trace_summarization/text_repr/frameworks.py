@@ -53,7 +53,7 @@ def is_langchain_type(value: Object) -> bool:
 
 def restated(value: Object) -> object:
     """The same said as common messages, blocks or a wrapper of them; None when the form is a common one already."""
-    if "content" in value and isinstance(value.get("role"), str) or not _may_be_restated(value):
+    if ("content" in value and isinstance(value.get("role"), str)) or not _may_be_restated(value):
         return None
     for rule in _RULES:
         other = rule(value)

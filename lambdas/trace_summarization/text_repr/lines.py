@@ -2,12 +2,12 @@
 
 import itertools
 import operator
-import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from trace_summarization.text_repr.entries import Message
+from trace_summarization.text_repr.known_messages import KnownMessages
 from trace_summarization.text_repr.plain_text import clean_text, one_line
 from trace_summarization.text_repr.repeats import SeenPieces, pieces_of
 
@@ -16,13 +16,6 @@ _SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
 _SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole only
 _FEWEST_EQUAL_LINES = 2
 _LONGEST_LABEL = 120
-# Ids that a framework gives anew each time it writes the same message: equal texts but for these are equal.
-_CHANGING_IDS = re.compile(
-    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-    r"|(?:call|toolu|tooluse|fc|msg|chatcmpl|resp|run|req|rs|lc_run)[_-]{1,2}[A-Za-z0-9_-]{8,})\b"
-)
-
-_SEARCHED_FOR_IDS = 500  # characters; longer texts are recognized by their lines
 
 
 class Kind(StrEnum):
@@ -76,10 +69,7 @@ class LineWriter:
         self._labels: dict[str, tuple[str, Kind]] = {}
         self._seen = SeenPieces()
         self._lines_of_text: dict[str, tuple[int, int]] = {}
-        self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
-        self._keys_of_texts: dict[str, str] = {}
-        # By identity: a history brings the same message object again. Holding it keeps its id from being given anew.
-        self._lines_by_identity: dict[int, tuple[Message, tuple[int, int]]] = {}
+        self._known_messages = KnownMessages()
 
     @property
     def line_count(self) -> int:
@@ -166,13 +156,10 @@ class LineWriter:
         run = []
         # The last message is what is new in this call, even when it says the same as an earlier one.
         for message in itertools.islice(messages, start, len(messages) - 1):
-            same = self._lines_by_identity.get(id(message))
-            if same is None or same[0] is not message:
-                lines = self._lines_of_message.get(self._comparable(message))
-                if lines is None:
-                    break
-                same = self._lines_by_identity[id(message)] = (message, lines)
-            run.append(same[1])
+            lines = self._known_messages.lines_of(message)
+            if lines is None:
+                break
+            run.append(lines)
         return run if len(run) > 1 else []
 
     def _message(self, message: Message, prefix: str) -> None:
@@ -180,23 +167,7 @@ class LineWriter:
         for label, text, _ in message:
             self.entry(f"{prefix}{label}".strip(), text)
         if self.line_count >= first:
-            lines = self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
-            self._lines_by_identity[id(message)] = (message, lines)
-
-    def _comparable(self, message: Message) -> tuple[object, ...]:
-        # Thinking is recorded with an answer, yet left out when the answer comes back as history.
-        said = [entry for entry in message if not entry.thinking] or message
-        return tuple([(entry.label, self._key_of(entry.text)) for entry in said])
-
-    def _key_of(self, text: str) -> str:
-        key = self._keys_of_texts.get(text)
-        if key is None:
-            head = text[:_SEARCHED_FOR_IDS]
-            if "-" in head or "_" in head:  # as in every such id
-                head = _CHANGING_IDS.sub("#", head)
-            key = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
-            self._keys_of_texts[text] = key
-        return key
+            self._known_messages.note(message, (first, self.line_count))
 
 
 class _EntryWriter:

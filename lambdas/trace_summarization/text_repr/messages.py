@@ -625,10 +625,7 @@ def _is_pair(item: object) -> bool:
 def _is_blank_call(call: object) -> bool:
     if not isinstance(call, dict):
         return is_empty(call)
-    for key, item in call.items():
-        if key not in ("id", "type", "index") and not is_empty(item):
-            return False
-    return True
+    return all(key in ("id", "type", "index") or is_empty(item) for key, item in call.items())
 
 
 def _text_of(messages: Iterable[Iterable[Entry]]) -> str:
