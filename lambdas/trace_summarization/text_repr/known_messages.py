@@ -1,6 +1,7 @@
 """Which lines say a message: found again whatever its white space, and whatever ids a framework gave it anew."""
 
 import re
+from collections.abc import Iterable
 
 from trace_summarization.text_repr.entries import Message
 
@@ -30,16 +31,21 @@ class KnownMessages:
         self._lines_by_key: dict[_Texts, _Lines] = {}  # of messages that share their start
         self._key_by_text: dict[str, str] = {}
 
-    def lines_of(self, message: Message) -> _Lines | None:
-        """First and last line of a message; None for a new one."""
-        same = self._lines_by_identity.get(id(message))
-        if same is not None and same[0] is message:
-            return same[1]
-        texts = _compared(message)
-        lines = self._found(texts, _start_of(texts))
-        if lines is not None:
+    def run(self, messages: Iterable[Message]) -> list[_Lines]:
+        """First and last line of each message, as far as the messages are known without a gap."""
+        run: list[_Lines] = []
+        for message in messages:
+            same = self._lines_by_identity.get(id(message))
+            if same is not None and same[0] is message:
+                run.append(same[1])
+                continue
+            texts = _compared(message)
+            lines = self._found(texts, _start_of(texts))
+            if lines is None:
+                break
             self._lines_by_identity[id(message)] = (message, lines)
-        return lines
+            run.append(lines)
+        return run
 
     def note(self, message: Message, lines: _Lines) -> None:
         """Note the lines that a message was written on; those that said it before stay the ones to be named."""

@@ -153,13 +153,8 @@ class LineWriter:
 
     def _known_run(self, messages: Sequence[Message], start: int) -> list[tuple[int, int]]:
         """Lines of the known messages from `start` on; empty for less than two of them."""
-        run = []
         # The last message is what is new in this call, even when it says the same as an earlier one.
-        for message in itertools.islice(messages, start, len(messages) - 1):
-            lines = self._known_messages.lines_of(message)
-            if lines is None:
-                break
-            run.append(lines)
+        run = self._known_messages.run(itertools.islice(messages, start, len(messages) - 1))
         return run if len(run) > 1 else []
 
     def _message(self, message: Message, prefix: str) -> None:

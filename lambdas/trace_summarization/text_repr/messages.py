@@ -45,12 +45,16 @@ from trace_summarization.text_repr.verdicts import (
 )
 
 _MAX_WRAPPER_DEPTH = 10
-# One of these is among the keys of every conversation, in JSON or in Python's own writing, escaped or not.
+# One of these is in every conversation, in JSON or in Python's own writing, escaped or not. Apart from each other: a
+# regular expression of alternatives that begin in several ways is much slower than one, or a search, for each.
 _TELLING_KEY = re.compile(
     r"""["']_?(?:role|type|kind|part_kind|content|contents|parts|text|message|messages|prompt|choices|candidates|generations"""
     r"""|history|chat_history|completion|delta|blocks|items|kwargs|body|data|event|isError|page_content|args|tool\w*"""
-    r"""|function\w*|thinking|reasoning\w*)\\{0,7}["']|gen_ai|llm\.|ai\.|\.\d+\.|^\s*(?:data|event|id):"""
+    r"""|function\w*|thinking|reasoning\w*)\\{0,7}["']"""
 )
+_TELLING_NAMES = ("gen_ai", "llm.", "ai.")
+_POSITION_IN_PATH = re.compile(r"\.\d+\.")
+_SERVER_SENT = re.compile(r"\s*(?:data|event|id):")
 _SHORTEST_SEARCHED = 200  # characters
 _SHORTEST_HISTORY = 3  # messages; shorter lists are read as fast as compared
 _MOST_TOKENS_SHOWN = 32  # a longer list of whole numbers is a prompt in token ids
@@ -77,6 +81,7 @@ _THINKING_KEYS = (
     "reasoning_content", "reasoning", "thinking", "tool_plan", "reasoning_details", "reasoningText", "reasoning_text",
     "thought",
 )  # fmt: skip
+_ANY_THINKING_KEY = frozenset(_THINKING_KEYS)
 _CALLS_KEYS = (
     "tool_calls", "toolCalls", "toolInvocations", "function_call", "executed_tools", "invalid_tool_calls",
     "tool_call_chunks",
@@ -422,7 +427,7 @@ def _message(value: dict[str, object], default_role: str, conversation: Conversa
 
 def _thoughts(value: dict[str, object], role: str) -> list[Entry]:
     entries: list[Entry] = []
-    for key in _THINKING_KEYS:
+    for key in _THINKING_KEYS if not _ANY_THINKING_KEY.isdisjoint(value) else ():
         if key in value and not isinstance(value[key], bool):
             text = thinking_text(value[key])
             if text and all(text != entry.text for entry in entries):
@@ -653,11 +658,20 @@ def _repeats(value: object, shown: str) -> bool:
     return True
 
 
+def _may_be_conversation(text: str) -> bool:
+    return (
+        _TELLING_KEY.search(text) is not None
+        or any(name in text for name in _TELLING_NAMES)
+        or _POSITION_IN_PATH.search(text) is not None
+        or _SERVER_SENT.match(text) is not None
+    )
+
+
 def _held(text: str) -> object:
     """The conversation that a string holds in encoded form; None when the string is just a string."""
     if text[:200].lstrip()[:1] not in ("{", "[", '"', "d", "e", ":", "i", ""):
         return None
-    if len(text) > _SHORTEST_SEARCHED and not _TELLING_KEY.search(text):
+    if len(text) > _SHORTEST_SEARCHED and not _may_be_conversation(text):
         return None  # plain data, which is much slower to parse than to search
     value = decoded(text)
     return value if value is not None and is_conversation(value) else None
