@@ -15,6 +15,7 @@ _CHARACTERS_PER_NUMBER = 200  # a text's further lines share a number until they
 _SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
 _SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole only
 _FEWEST_EQUAL_LINES = 2
+_FEWEST_KNOWN = 2  # messages in a row that become one line
 _LONGEST_LABEL = 120
 
 
@@ -134,8 +135,12 @@ class LineWriter:
         self.lines.append(Line(len(self.lines) + 1, is_entry, text, kind, len(self.event_uuids) - 1))
 
     def _write(self, label: str, lines: list[str], kind: Kind) -> None:
-        writer = _EntryWriter(self, f"{label}:", kind)
         pieces = pieces_of(lines)
+        if len(pieces.texts) == 1 and self._seen.is_new(pieces):
+            self._add(f"{label}: {lines[0]}", kind, is_entry=True)
+            self._seen.add(pieces, [self.line_count])
+            return
+        writer = _EntryWriter(self, f"{label}:", kind)
         numbers: list[int] = []
         if sum(map(len, lines)) < _SHORTEST_SEARCHED:
             numbers = writer.write(pieces.texts, pieces.ends_line)
@@ -153,9 +158,11 @@ class LineWriter:
 
     def _known_run(self, messages: Sequence[Message], start: int) -> list[tuple[int, int]]:
         """Lines of the known messages from `start` on; empty for less than two of them."""
+        if len(messages) - start <= _FEWEST_KNOWN:
+            return []
         # The last message is what is new in this call, even when it says the same as an earlier one.
         run = self._known_messages.run(itertools.islice(messages, start, len(messages) - 1))
-        return run if len(run) > 1 else []
+        return run if len(run) >= _FEWEST_KNOWN else []
 
     def _message(self, message: Message, prefix: str) -> None:
         first = self.line_count + 1

@@ -98,6 +98,7 @@ _COMMON_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _SAYING_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *_BODY_KEYS, "refusal", "audio",
 })  # fmt: skip
+_ENDING_KEYS = frozenset({*FINISH_KEYS, "function_call", "logprobs"})
 _ENCLOSING_KEYS = frozenset({"parts", "role", "content", "blocks", *_CALLS_KEYS})
 # What the Responses API repeats of the request.
 _RESPONSE_ECHO = frozenset({
@@ -568,10 +569,11 @@ def _is_message(value: object) -> bool:
         return True
     if isinstance(value.get("parts"), list) or _enclosed_message(value) is not None:
         return True
+    if _SAYING_KEYS.isdisjoint(value):
+        return False
     if any(key in value and not is_empty(value[key]) for key in ("tool_calls", "toolCalls", "toolInvocations")):
         return True
-    ends = any(key in value for key in (*FINISH_KEYS, "function_call", "logprobs"))
-    return ends and not _SAYING_KEYS.isdisjoint(value)
+    return not _ENDING_KEYS.isdisjoint(value)
 
 
 def _enclosed_message(value: dict[str, object]) -> object:

@@ -37,9 +37,11 @@ def reading_order(trace_id: str, events: Sequence[TraceEvent]) -> list[Node]:
             children[parent].append(position)
     nodes: list[Node] = []
     number_of: dict[int, int] = {}
-    # Every event is tried as a root after the true roots: what a cycle kept out of reach is found here.
-    for root in (*roots, *range(len(ordered))):
+    for root in roots:
         _walk(root, ordered, children, number_of, nodes)
+    if len(nodes) < len(ordered):  # a cycle kept some out of reach: each is tried as a root
+        for root in range(len(ordered)):
+            _walk(root, ordered, children, number_of, nodes)
     return nodes
 
 
