@@ -307,10 +307,13 @@ def _opened(
 _REPEATING_KEYS = frozenset({"text", "toolUseResult", "tool_use_result", "raw", "delta", "output_text"})
 
 
+_READ_APART = frozenset({*_CATALOGUE_KEYS, *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS})
+
+
 def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
     """A request or response object: system prompt, conversation, output; its other fields as one entry."""
     messages: list[Message] = []
-    used = {*_CATALOGUE_KEYS, *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS}
+    used = set(_READ_APART)
     for key in _CATALOGUE_KEYS:
         if not is_hollow(value.get(key)):
             messages.append((Entry("tools", catalogue(value[key])),))
@@ -447,9 +450,9 @@ def _body(value: dict[str, object], role: str, conversation: Conversation) -> li
         return [Entry(role, content)] if content else []
     entries: list[Entry] = []
     for key in _BODY_KEYS:
-        member = value.get(key)
-        if is_empty(member):
+        if key not in value or is_empty(value[key]):
             continue
+        member = value[key]
         if key in _LIST_BODY_KEYS and not isinstance(member, list):
             entries += leftovers({key: member}, (), role)
             continue

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from trace_summarization.models import TraceEvent
 
+_NUMERIC = (int, float, str)  # a union would be made anew for each of the many values asked
 _ID_KEYS = ("$ai_span_id", "$ai_generation_id")
 
 
@@ -47,7 +48,7 @@ def reading_order(trace_id: str, events: Sequence[TraceEvent]) -> list[Node]:
 
 def seconds_of(value: object) -> float | None:
     """A recorded duration, count or price as a finite number of at least 0; None when it is none."""
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
+    if value is None or isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     try:
         number = float(value)
