@@ -42,6 +42,7 @@ _CALL_SHELLS = (
     "toolCall",
 )
 _CALL_BODIES = ("function", "custom", "tool_call", "toolInvocation", "functionCall", "toolUse")
+_ANY_CALL_BODY = frozenset(_CALL_BODIES)
 _RESULT_SHELLS = (
     "functionResponse",
     "function_response",
@@ -51,6 +52,9 @@ _RESULT_SHELLS = (
     "codeExecutionResult",
     "code_execution_result",
 )
+_SHELLS = frozenset({
+    *_CALL_SHELLS, *_RESULT_SHELLS, "reasoningContent", "inlineData", "inline_data", "fileData",
+})  # fmt: skip
 _CALL_ID_KEYS = ("call_id", "toolUseId", "tool_use_id", "toolCallId", "tool_call_id", "callId", "id")
 _CALL_NAME_KEYS = ("name", "toolName", "tool_name", "functionName", "function_name")
 _ARGUMENT_KEYS = (
@@ -65,6 +69,9 @@ _TEXT_KEYS = ("text", "content", "logs", "value", "markdown")
 _SOURCES_KEYS = ("annotations", "citations")
 _RESULT_STATE_KEYS = frozenset({
     "is_error", "isError", "status", "state", "namespace", "success", "outcome", "error_type", "tool_call_error",
+})  # fmt: skip
+_CALL_KEYS = frozenset({
+    *_CALL_NAME_KEYS, *_CALL_ID_KEYS, *_RESULT_STATE_KEYS, "index", "server_label", "serverName", "server_name", "type",
 })  # fmt: skip
 _ONLY_OUTPUT_KEYS = frozenset({"output", "result", "return_value", "content", "error"})
 _MCP_KEYS = frozenset({
@@ -116,9 +123,10 @@ def call_entries(call: object, role: str, conversation: Conversation, depth: int
         entries += _output_entries(body, output_key, result_label, conversation, depth, kind)
     elif failed:
         entries.append(Entry(result_label, f"status {name_of(first_of(body, 'status', 'state'))}"))
-    known = {*_CALL_NAME_KEYS, *_CALL_ID_KEYS, *_RESULT_STATE_KEYS, argument_key, output_key, "server_label"}
-    known |= {"serverName", "server_name", *_emptied(body, _ARGUMENT_KEYS), *_emptied(body, _OUTPUT_KEYS)}
-    return entries if body.keys() <= known | {"type", "index"} else entries + leftovers(body, known, label)
+    if body.keys() - _CALL_KEYS <= {argument_key, output_key}:
+        return entries
+    known = {*_CALL_KEYS, argument_key, output_key, *_emptied(body, _ARGUMENT_KEYS), *_emptied(body, _OUTPUT_KEYS)}
+    return entries + leftovers(body, known, label)
 
 
 def signature(name: str, arguments: object) -> str:
@@ -185,9 +193,8 @@ def is_block(value: object) -> bool:
         return True
     if isinstance(value.get("page_content"), str) or value.keys() == {"cachePoint"}:
         return True
-    shells = (*_CALL_SHELLS, *_RESULT_SHELLS, "reasoningContent", "inlineData", "inline_data", "fileData")
     return (
-        any(isinstance(value.get(key), dict) for key in shells)
+        (not _SHELLS.isdisjoint(value) and any(isinstance(value.get(key), dict) for key in _SHELLS))
         or (
             isinstance(value.get("text"), str)
             and present(value).keys() <= {"text", "type", "thought", "thoughtSignature"}
@@ -254,10 +261,10 @@ def _block_entries(block: dict[str, object], role: str, conversation: Conversati
     notice = notice_entries(block, stated, role)
     if notice is not None:
         return notice
-    for key in _CALL_SHELLS:
+    for key in _CALL_SHELLS if not _SHELLS.isdisjoint(block) else ():
         if isinstance(block.get(key), dict):
             return _call_in_shell(block, key, role, conversation, depth)
-    for key in _RESULT_SHELLS:
+    for key in _RESULT_SHELLS if not _SHELLS.isdisjoint(block) else ():
         if isinstance(block.get(key), dict):
             rest = leftovers(block, (key,), f"tool {name_of(_inner(block, key).get('name'))}".strip())
             return (
@@ -366,6 +373,8 @@ def _call_body(call: dict[str, object]) -> dict[str, object] | None:
     """A call out of the shells it came in; None for a declaration of a tool."""
     body = call
     for _ in range(3):
+        if _ANY_CALL_BODY.isdisjoint(body):
+            break
         key = next((key for key in _CALL_BODIES if isinstance(body.get(key), dict)), None)
         if key is None:
             break

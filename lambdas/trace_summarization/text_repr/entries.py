@@ -266,6 +266,8 @@ def role_of(value: object, default: str = "") -> str:
 
 def name_of(value: object) -> str:
     """A tool's or span's name on one line; empty when there is none."""
+    if isinstance(value, str):
+        return one_line(str(value), _LONGEST_NAME)
     if value is None or isinstance(value, dict | list):
         return ""
     return one_line(str(value), _LONGEST_NAME)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr.blocks import signature
@@ -133,15 +134,17 @@ class EventRenderer:
 
     def _others(self, properties: Mapping[str, object]) -> None:
         """Properties no rule knows, such as an evaluation's result or a user's feedback."""
-        for key, value in properties.items():
-            if str(key).startswith("$ai_") and key not in _SILENT_PROPERTIES and not is_empty(value):
+        telling = [key for key in properties if key not in _SILENT_PROPERTIES and str(key).startswith("$ai_")]
+        for key in telling:
+            value = properties[key]
+            if not is_empty(value):
                 text = value if isinstance(value, str) else compact_json(value)
                 self._writer.entry(str(key).removeprefix("$ai_").replace("_", " "), text)
 
 
 def trace_facts(properties: Mapping[str, object], events: Sequence[TraceEvent]) -> str:
     """How many events of which kind, errors, duration, tokens and cost in sum."""
-    kinds = Counter(_kind(event) for event in events)
+    kinds = Counter([_kind(event.event) for event in events])
     facts = [f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(kinds.items())] or ["no events"]
     errors = sum(_has_error(event.properties) for event in events)
     if errors:
@@ -163,12 +166,13 @@ def _heading(node: Node) -> str:
         facts.append(f"status {status:.0f}")
     if _has_error(properties):
         facts.append("error")
-    heading = f"#{node.number} {_kind(node.event)} {name or model}".rstrip()
+    heading = f"#{node.number} {_kind(node.event.event)} {name or model}".rstrip()
     return f"{heading} ({', '.join(facts)})" if facts else heading
 
 
-def _kind(event: TraceEvent) -> str:
-    return name_of(event.event.removeprefix("$ai_")) or "event"
+@lru_cache(maxsize=64)
+def _kind(event_name: str) -> str:
+    return name_of(event_name.removeprefix("$ai_")) or "event"
 
 
 def _numbers(properties: Mapping[str, object]) -> list[str]:

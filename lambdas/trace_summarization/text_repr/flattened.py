@@ -22,7 +22,7 @@ _FLAT_NAMES = frozenset({"event.name", "gen_ai.message.index", "gen_ai.system"})
 
 def is_flattened(value: dict[str, object]) -> bool:
     """Whether an object's keys are paths that this module reads."""
-    return any(_is_path(key) for key in value)
+    return any(isinstance(key, str) and "." in key and _is_path(key) for key in value)
 
 
 def unflattened(value: dict[str, object]) -> dict[str, object]:

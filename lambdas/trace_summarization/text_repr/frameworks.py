@@ -27,6 +27,12 @@ _COMPLETION_KEYS = {
 _COMPLETION_NOISE = frozenset({"context", "done", "tokenCount", "index"})
 
 # How a LlamaIndex node is stored and embedded.
+# Without one of these, no rule applies but for those that go by a value.
+_RULE_KEYS = frozenset({
+    *_COMPLETION_KEYS, "EventName", "Role", "__type", "_role", "arg", "class_name", "completions", "data", "event",
+    "event.name", "event_name", "goto", "inputText", "kind", "lc", "message_content", "node", "outputs", "raw",
+    "results", "return_values", "source", "subtype", "tool_call_result", "tool_input",
+})  # fmt: skip
 _NODE_NOISE = frozenset({
     "text", "text_resource", "embedding", "excluded_embed_metadata_keys", "excluded_llm_metadata_keys", "relationships",
     "start_char_idx", "end_char_idx", "mimetype", "text_template", "metadata_template", "metadata_separator",
@@ -47,13 +53,23 @@ def is_langchain_type(value: Object) -> bool:
 
 def restated(value: Object) -> object:
     """The same said as common messages, blocks or a wrapper of them; None when the form is a common one already."""
-    if "content" in value and isinstance(value.get("role"), str):
+    if ("content" in value and isinstance(value.get("role"), str)) or not _may_be_restated(value):
         return None
     for rule in _RULES:
         other = rule(value)
         if other is not None:
             return other
     return None
+
+
+def _may_be_restated(value: Object) -> bool:
+    """Whether it is worth trying the rules one by one: of each, a key or value that it cannot do without."""
+    return (
+        not _RULE_KEYS.isdisjoint(value)
+        or isinstance(value.get("role"), dict)
+        or type_of(value) in _AUTOGEN_ROLES
+        or str(value.get("name")).startswith("gen_ai.")
+    )
 
 
 def _langchain_serialized(value: Object) -> object:

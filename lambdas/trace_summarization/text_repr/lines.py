@@ -2,12 +2,12 @@
 
 import itertools
 import operator
-import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from trace_summarization.text_repr.entries import Message
+from trace_summarization.text_repr.known_messages import KnownMessages
 from trace_summarization.text_repr.plain_text import clean_text, one_line
 from trace_summarization.text_repr.repeats import SeenPieces, pieces_of
 
@@ -15,14 +15,8 @@ _CHARACTERS_PER_NUMBER = 200  # a text's further lines share a number until they
 _SHORTEST_REPEAT = 32  # characters; a pointer to anything shorter saves nothing
 _SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole only
 _FEWEST_EQUAL_LINES = 2
+_FEWEST_KNOWN = 2  # messages in a row that become one line
 _LONGEST_LABEL = 120
-# Ids that a framework gives anew each time it writes the same message: equal texts but for these are equal.
-_CHANGING_IDS = re.compile(
-    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-    r"|(?:call|toolu|tooluse|fc|msg|chatcmpl|resp|run|req|rs|lc_run)[_-]{1,2}[A-Za-z0-9_-]{8,})\b"
-)
-
-_SEARCHED_FOR_IDS = 500  # characters; longer texts are recognized by their lines
 
 
 class Kind(StrEnum):
@@ -76,10 +70,7 @@ class LineWriter:
         self._labels: dict[str, tuple[str, Kind]] = {}
         self._seen = SeenPieces()
         self._lines_of_text: dict[str, tuple[int, int]] = {}
-        self._lines_of_message: dict[tuple[object, ...], tuple[int, int]] = {}
-        self._keys_of_texts: dict[str, str] = {}
-        # By identity: a history brings the same message object again. Holding it keeps its id from being given anew.
-        self._lines_by_identity: dict[int, tuple[Message, tuple[int, int]]] = {}
+        self._known_messages = KnownMessages()
 
     @property
     def line_count(self) -> int:
@@ -102,7 +93,7 @@ class LineWriter:
             self._keep_whole(kind, range(seen[0], seen[1] + 1))
             self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
             return
-        first = self.line_count + 1
+        first = len(self.lines) + 1
         cleaned = self._redact(clean_text(text))
         if len(cleaned) < _SHORTEST_SEARCHED and "\n" not in cleaned:
             self._seen.add_line(cleaned, first)
@@ -141,11 +132,15 @@ class LineWriter:
         return known
 
     def _add(self, text: str, kind: Kind, is_entry: bool) -> None:
-        self.lines.append(Line(self.line_count + 1, is_entry, text, kind, len(self.event_uuids) - 1))
+        self.lines.append(Line(len(self.lines) + 1, is_entry, text, kind, len(self.event_uuids) - 1))
 
     def _write(self, label: str, lines: list[str], kind: Kind) -> None:
-        writer = _EntryWriter(self, f"{label}:", kind)
         pieces = pieces_of(lines)
+        if len(pieces.texts) == 1 and self._seen.is_new(pieces):
+            self._add(f"{label}: {lines[0]}", kind, is_entry=True)
+            self._seen.add(pieces, [self.line_count])
+            return
+        writer = _EntryWriter(self, f"{label}:", kind)
         numbers: list[int] = []
         if sum(map(len, lines)) < _SHORTEST_SEARCHED:
             numbers = writer.write(pieces.texts, pieces.ends_line)
@@ -163,37 +158,18 @@ class LineWriter:
 
     def _known_run(self, messages: Sequence[Message], start: int) -> list[tuple[int, int]]:
         """Lines of the known messages from `start` on; empty for less than two of them."""
-        run = []
+        if len(messages) - start <= _FEWEST_KNOWN:
+            return []
         # The last message is what is new in this call, even when it says the same as an earlier one.
-        for message in itertools.islice(messages, start, len(messages) - 1):
-            same = self._lines_by_identity.get(id(message))
-            if same is None or same[0] is not message:
-                lines = self._lines_of_message.get(self._comparable(message))
-                if lines is None:
-                    break
-                same = self._lines_by_identity[id(message)] = (message, lines)
-            run.append(same[1])
-        return run if len(run) > 1 else []
+        run = self._known_messages.run(itertools.islice(messages, start, len(messages) - 1))
+        return run if len(run) >= _FEWEST_KNOWN else []
 
     def _message(self, message: Message, prefix: str) -> None:
         first = self.line_count + 1
         for label, text, _ in message:
             self.entry(f"{prefix}{label}".strip(), text)
         if self.line_count >= first:
-            self._lines_of_message.setdefault(self._comparable(message), (first, self.line_count))
-
-    def _comparable(self, message: Message) -> tuple[object, ...]:
-        # Thinking is recorded with an answer, yet left out when the answer comes back as history.
-        said = [entry for entry in message if not entry.thinking] or message
-        return tuple([(entry.label, self._key_of(entry.text)) for entry in said])
-
-    def _key_of(self, text: str) -> str:
-        key = self._keys_of_texts.get(text)
-        if key is None:
-            head = _CHANGING_IDS.sub("#", text[:_SEARCHED_FOR_IDS])
-            key = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
-            self._keys_of_texts[text] = key
-        return key
+            self._known_messages.note(message, (first, self.line_count))
 
 
 class _EntryWriter:

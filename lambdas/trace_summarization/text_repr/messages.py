@@ -45,12 +45,16 @@ from trace_summarization.text_repr.verdicts import (
 )
 
 _MAX_WRAPPER_DEPTH = 10
-# One of these is among the keys of every conversation, in JSON or in Python's own writing, escaped or not.
+# One of these is in every conversation, in JSON or in Python's own writing, escaped or not. Apart from each other: a
+# regular expression of alternatives that begin in several ways is much slower than one, or a search, for each.
 _TELLING_KEY = re.compile(
     r"""["']_?(?:role|type|kind|part_kind|content|contents|parts|text|message|messages|prompt|choices|candidates|generations"""
     r"""|history|chat_history|completion|delta|blocks|items|kwargs|body|data|event|isError|page_content|args|tool\w*"""
-    r"""|function\w*|thinking|reasoning\w*)\\{0,7}["']|gen_ai|llm\.|ai\.|\.\d+\.|^\s*(?:data|event|id):"""
+    r"""|function\w*|thinking|reasoning\w*)\\{0,7}["']"""
 )
+_TELLING_NAMES = ("gen_ai", "llm.", "ai.")
+_POSITION_IN_PATH = re.compile(r"\.\d+\.")
+_SERVER_SENT = re.compile(r"\s*(?:data|event|id):")
 _SHORTEST_SEARCHED = 200  # characters
 _SHORTEST_HISTORY = 3  # messages; shorter lists are read as fast as compared
 _MOST_TOKENS_SHOWN = 32  # a longer list of whole numbers is a prompt in token ids
@@ -77,6 +81,7 @@ _THINKING_KEYS = (
     "reasoning_content", "reasoning", "thinking", "tool_plan", "reasoning_details", "reasoningText", "reasoning_text",
     "thought",
 )  # fmt: skip
+_ANY_THINKING_KEY = frozenset(_THINKING_KEYS)
 _CALLS_KEYS = (
     "tool_calls", "toolCalls", "toolInvocations", "function_call", "executed_tools", "invalid_tool_calls",
     "tool_call_chunks",
@@ -93,6 +98,7 @@ _COMMON_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _SAYING_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *_BODY_KEYS, "refusal", "audio",
 })  # fmt: skip
+_ENDING_KEYS = frozenset({*FINISH_KEYS, "function_call", "logprobs"})
 _ENCLOSING_KEYS = frozenset({"parts", "role", "content", "blocks", *_CALLS_KEYS})
 # What the Responses API repeats of the request.
 _RESPONSE_ECHO = frozenset({
@@ -301,10 +307,13 @@ def _opened(
 _REPEATING_KEYS = frozenset({"text", "toolUseResult", "tool_use_result", "raw", "delta", "output_text"})
 
 
+_READ_APART = frozenset({*_CATALOGUE_KEYS, *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS})
+
+
 def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Message]:
     """A request or response object: system prompt, conversation, output; its other fields as one entry."""
     messages: list[Message] = []
-    used = {*_CATALOGUE_KEYS, *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS}
+    used = set(_READ_APART)
     for key in _CATALOGUE_KEYS:
         if not is_hollow(value.get(key)):
             messages.append((Entry("tools", catalogue(value[key])),))
@@ -422,7 +431,7 @@ def _message(value: dict[str, object], default_role: str, conversation: Conversa
 
 def _thoughts(value: dict[str, object], role: str) -> list[Entry]:
     entries: list[Entry] = []
-    for key in _THINKING_KEYS:
+    for key in _THINKING_KEYS if not _ANY_THINKING_KEY.isdisjoint(value) else ():
         if key in value and not isinstance(value[key], bool):
             text = thinking_text(value[key])
             if text and all(text != entry.text for entry in entries):
@@ -441,9 +450,9 @@ def _body(value: dict[str, object], role: str, conversation: Conversation) -> li
         return [Entry(role, content)] if content else []
     entries: list[Entry] = []
     for key in _BODY_KEYS:
-        member = value.get(key)
-        if is_empty(member):
+        if key not in value or is_empty(value[key]):
             continue
+        member = value[key]
         if key in _LIST_BODY_KEYS and not isinstance(member, list):
             entries += leftovers({key: member}, (), role)
             continue
@@ -480,7 +489,9 @@ def _calls(value: dict[str, object], role: str, known: list[Entry], conversation
             )
     for key in _RESULTS_KEYS:
         results = value.get(key)
-        shown = {entry.text for entry in (*known, *entries)} if results is not None else set()
+        if results is None:
+            continue
+        shown = {entry.text for entry in (*known, *entries)}
         for result in results if isinstance(results, list) else [results]:
             found = (
                 result_entries(result, conversation)
@@ -561,10 +572,11 @@ def _is_message(value: object) -> bool:
         return True
     if isinstance(value.get("parts"), list) or _enclosed_message(value) is not None:
         return True
+    if _SAYING_KEYS.isdisjoint(value):
+        return False
     if any(key in value and not is_empty(value[key]) for key in ("tool_calls", "toolCalls", "toolInvocations")):
         return True
-    ends = any(key in value for key in (*FINISH_KEYS, "function_call", "logprobs"))
-    return ends and not _SAYING_KEYS.isdisjoint(value)
+    return not _ENDING_KEYS.isdisjoint(value)
 
 
 def _enclosed_message(value: dict[str, object]) -> object:
@@ -623,7 +635,7 @@ def _is_pair(item: object) -> bool:
 def _is_blank_call(call: object) -> bool:
     if not isinstance(call, dict):
         return is_empty(call)
-    return not any(not is_empty(item) for key, item in call.items() if key not in ("id", "type", "index"))
+    return all(key in ("id", "type", "index") or is_empty(item) for key, item in call.items())
 
 
 def _text_of(messages: Iterable[Iterable[Entry]]) -> str:
@@ -651,11 +663,20 @@ def _repeats(value: object, shown: str) -> bool:
     return True
 
 
+def _may_be_conversation(text: str) -> bool:
+    return (
+        _TELLING_KEY.search(text) is not None
+        or any(name in text for name in _TELLING_NAMES)
+        or _POSITION_IN_PATH.search(text) is not None
+        or _SERVER_SENT.match(text) is not None
+    )
+
+
 def _held(text: str) -> object:
     """The conversation that a string holds in encoded form; None when the string is just a string."""
     if text[:200].lstrip()[:1] not in ("{", "[", '"', "d", "e", ":", "i", ""):
         return None
-    if len(text) > _SHORTEST_SEARCHED and not _TELLING_KEY.search(text):
+    if len(text) > _SHORTEST_SEARCHED and not _may_be_conversation(text):
         return None  # plain data, which is much slower to parse than to search
     value = decoded(text)
     return value if value is not None and is_conversation(value) else None

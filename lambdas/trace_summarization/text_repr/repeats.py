@@ -17,6 +17,7 @@ _MOST_PLACES = 4  # that are tried for the start of a run: keeps the search line
 # that the same text is divided alike wherever it stands.
 _ENDINGS = (". ", "! ", "? ", "; ", ", ", "} ", "] ", "\\n")
 _MARGIN = " \t\"',"
+_MARGIN_OF_ESCAPED = _MARGIN + "\\"
 
 
 class Pieces(NamedTuple):
@@ -86,10 +87,14 @@ class SeenPieces:
         self._keys += keys
         self._numbers += numbers
 
+    def is_new(self, pieces: Pieces) -> bool:
+        """Whether no piece could begin a run."""
+        return self._first_place.keys().isdisjoint(pieces.keys)
+
     def runs(self, pieces: Pieces) -> Iterator[Run]:
         """The text in runs: what is new and what repeats earlier lines, by turns."""
         keys, known = pieces.keys, self._first_place
-        if known.keys().isdisjoint(keys):  # most texts, and told at once
+        if self.is_new(pieces):  # most texts, and told at once
             if keys:
                 yield Run(0, len(keys), None)
             return
@@ -150,5 +155,5 @@ def _keys(texts: Sequence[str]) -> list[str]:
 def _key_of_escaped(text: str) -> str:
     key = text.strip(_MARGIN)
     while key.endswith("\\n"):
-        key = key[:-2].rstrip("\\" + _MARGIN)
+        key = key[:-2].rstrip(_MARGIN_OF_ESCAPED)
     return key.replace("\\", "")

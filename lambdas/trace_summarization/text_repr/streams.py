@@ -24,6 +24,10 @@ _VERCEL_EVENTS = frozenset({
     "tool-call", "tool-result", "tool-input-available", "tool-output-available", "source", "file", "error", "raw",
 })  # fmt: skip
 
+# What the tests of `_STREAMS` ask for, at least.
+_CHUNK_KEYS = frozenset({"choices", "delta", "candidates", "done"}) | _BEDROCK_EVENTS
+_EVENT_TYPES = _ANTHROPIC_EVENTS | _COHERE_EVENTS | _VERCEL_EVENTS | {"AIMessageChunk"}
+
 _SPEAKERS = frozenset({"user", "system", "developer"})  # how a history begins, and no answer does
 
 
@@ -50,7 +54,7 @@ _VERCEL_KEYS = frozenset({
 def accumulated(items: list[object]) -> object:
     """What a list of stream chunks adds up to, in its provider's form; None when the list is no stream."""
     first = items[0] if items else None
-    if not isinstance(first, dict) or str(first.get("role")) in _SPEAKERS:
+    if not isinstance(first, dict) or not _may_be_chunk(first) or str(first.get("role")) in _SPEAKERS:
         return None
     for is_chunk, add_up, known in _STREAMS:
         if is_chunk(first):
@@ -61,6 +65,14 @@ def accumulated(items: list[object]) -> object:
             unread = {key: value for chunk in chunks for key, value in chunk.items() if key not in known}
             return whole if whole is None or not unread else [whole, {"role": "", "text": "", **unread}]
     return None
+
+
+def _may_be_chunk(item: Chunk) -> bool:
+    """Whether it is worth asking provider by provider: the first items of nearly all lists have no such key or type."""
+    if not _CHUNK_KEYS.isdisjoint(item):
+        return True
+    kind = type_of(item)
+    return kind in _EVENT_TYPES or kind.startswith("response.")
 
 
 def _is_openai_chunk(item: Chunk) -> bool:

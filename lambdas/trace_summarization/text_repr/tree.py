@@ -3,16 +3,16 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from trace_summarization.models import TraceEvent
 
+_NUMERIC = (int, float, str)  # a union would be made anew for each of the many values asked
 _ID_KEYS = ("$ai_span_id", "$ai_generation_id")
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """An event in reading order. `number` counts from 1; `parent` is the parent's number, None for a root."""
 
     number: int
@@ -38,15 +38,17 @@ def reading_order(trace_id: str, events: Sequence[TraceEvent]) -> list[Node]:
             children[parent].append(position)
     nodes: list[Node] = []
     number_of: dict[int, int] = {}
-    # Every event is tried as a root after the true roots: what a cycle kept out of reach is found here.
-    for root in (*roots, *range(len(ordered))):
+    for root in roots:
         _walk(root, ordered, children, number_of, nodes)
+    if len(nodes) < len(ordered):  # a cycle kept some out of reach: each is tried as a root
+        for root in range(len(ordered)):
+            _walk(root, ordered, children, number_of, nodes)
     return nodes
 
 
 def seconds_of(value: object) -> float | None:
     """A recorded duration, count or price as a finite number of at least 0; None when it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if value is None or isinstance(value, bool) or not isinstance(value, _NUMERIC):
         return None
     try:
         number = float(value)
@@ -75,14 +77,19 @@ def _walk(
 def _positions(ordered: Sequence[TraceEvent]) -> dict[str, int]:
     positions: dict[str, int] = {}
     for position, event in enumerate(ordered):
-        for name in (*(_text_id(event.properties.get(key)) for key in _ID_KEYS), event.uuid):
+        for key in _ID_KEYS:
+            name = _text_id(event.properties.get(key))
             if name:
                 positions.setdefault(name, position)
+        if event.uuid:
+            positions.setdefault(event.uuid, position)
     return positions
 
 
 def _text_id(value: object) -> str:
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if isinstance(value, str):
+        return str(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _start_key(event: TraceEvent) -> tuple[float, float, bool, str]:
@@ -98,5 +105,4 @@ def _start_key(event: TraceEvent) -> tuple[float, float, bool, str]:
 
 
 def _epoch(moment: datetime) -> float:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

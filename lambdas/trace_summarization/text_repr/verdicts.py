@@ -11,6 +11,8 @@ GROUNDING_KEYS = (
     "url_context_metadata",
 )  # fmt: skip
 _METADATA_KEYS = ("response_metadata", "generation_info", "meta", "_meta")
+_FINISH_OR_METADATA_KEYS = frozenset({*FINISH_KEYS, *_METADATA_KEYS})
+_VERDICT_KEYS = frozenset({*SAFETY_KEYS, *GROUNDING_KEYS})
 FEEDBACK_KEYS = ("promptFeedback", "prompt_feedback")
 _UNREMARKABLE_FINISHES = frozenset({
     "complete", "completed", "done", "end_turn", "endoftext", "eos", "eos_token", "finish", "finished",
@@ -30,6 +32,8 @@ _HARMLESS = frozenset({"NEGLIGIBLE", "LOW", "HARM_PROBABILITY_UNSPECIFIED", "1",
 
 def finish(value: dict[str, object], role: str) -> list[Entry]:
     """Why an answer ended, where it did not simply end."""
+    if _FINISH_OR_METADATA_KEYS.isdisjoint(value):
+        return []
     reason = first_of(value, *FINISH_KEYS)
     for key in _METADATA_KEYS:
         if reason is None and isinstance(metadata := value.get(key), dict):
@@ -50,6 +54,8 @@ def finish(value: dict[str, object], role: str) -> list[Entry]:
 def verdicts(value: dict[str, object], role: str) -> list[Entry]:
     """Gemini's safety ratings where they are cause for concern, and what an answer is grounded on."""
     entries: list[Entry] = []
+    if _VERDICT_KEYS.isdisjoint(value):
+        return entries
     for key in SAFETY_KEYS:
         if key in value:
             text = _harms(value[key])
