@@ -36,7 +36,10 @@ _FORMS = tuple(
         ("security ", rf"security [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         (":5432:", rf":5432:[\w*-]{{1,64}}:[\w*.-]{{1,64}}:{_VALUE}"),
         ("thin:", rf"thin:[\w.-]{{1,64}}/{_VALUE_BEFORE_AT}@"),
-        ("Client(", rf"Client\(\s{{0,8}}\\{{0,7}}[\"'](?=[a-z]{{0,40}}[A-Z0-9])([A-Za-z0-9]{{30,64}})\\{{0,7}}[\"']"),
+        (
+            "Client(",
+            r"Client\(\s{0,8}\\{0,7}[\"'](?!AC[0-9a-f]{32})(?=[a-z]{0,40}[A-Z0-9])([A-Za-z0-9]{30,64})\\{0,7}[\"']",
+        ),
         ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
         ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
         ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),

@@ -56,7 +56,7 @@ _NO_SECRET_BEFORE = _words(
     special start stop surrogate sync thinking total translation unique unk usage vocab your
     """
 )
-_DESCRIPTIVE_AFTER = _words(
+DESCRIPTIVE_AFTER = _words(
     """
     age alg algorithm arn array at attempt attempts board box budget by bytes callback change changed check class
     cmd code column command context cost count counts created date decoder details digest dir disabled down email
@@ -102,7 +102,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
     if at is None:
         return None
     rest = words[at + 1 :]
-    if any(word in _DESCRIPTIVE_AFTER for word in rest):
+    if any(word in DESCRIPTIVE_AFTER for word in rest):
         return None
     earlier = words[:at]
     spoken = before.rsplit(" ", 2)[:-1] if " " in before else []

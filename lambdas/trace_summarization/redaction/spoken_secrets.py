@@ -7,7 +7,7 @@
 import re
 
 from trace_summarization.redaction.placeholders import is_placeholder
-from trace_summarization.redaction.secret_names import Name
+from trace_summarization.redaction.secret_names import DESCRIPTIVE_AFTER, Name
 from trace_summarization.redaction.spans import Span
 from trace_summarization.redaction.value_forms import is_mixed, is_surely_random
 
@@ -29,10 +29,10 @@ _SETTING = re.compile(
     r"""([^\s"'\\]{4,300})\\{0,7}["']"""
 )
 _PASSWORD_SAID = re.compile(
-    r"(?:,? ?[^\W\d_]{1,15}){1,7}(?:[:：]| is| ist| es| est| è| é)[ ]{1,3}[\"'`*]{0,3}([^\s\"'`<>\\]{8,64})"
+    r"(?P<words>(?:,? [^\W\d_]{1,15}){1,7})(?:[:：]| is| ist| es| est| è| é)[ ]{1,3}[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
 )
 _SAID_BEFORE = re.compile(
-    r"(?:^|[\s\"'`(])([^\s\"'`]{8,300})[\"'`)]{0,2},? (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
+    r"(?P<words>^|[\s\"'`(])(?P<value>[^\s\"'`]{8,300})[\"'`)]{0,2},? (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
 )
 
 
@@ -70,8 +70,14 @@ def _in_line(text: str, end: int) -> Span | None:
 def _said(found: re.Match[str] | None, name: Name) -> Span | None:
     if found is None:
         return None
-    value = found.group(1).rstrip(".,;:!?)*`")
+    if DESCRIPTIVE_AFTER & set(found["words"].lower().split()) - {"for", "to"}:
+        return None
+    value = found["value"].rstrip(".,;:!?)*`")
     if is_placeholder(value) or "(" in value or "/" in value:
         return None
     certain = is_surely_random(value) if name.kind == "secret" else is_mixed(value) and any(map(str.isdigit, value))
-    return Span(found.start(1), found.start(1) + len(value), name.kind) if certain and len(value) >= 8 else None
+    return (
+        Span(found.start("value"), found.start("value") + len(value), name.kind)
+        if certain and len(value) >= 8
+        else None
+    )
