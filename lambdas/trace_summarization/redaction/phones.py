@@ -31,7 +31,7 @@ _ANNOUNCED = re.compile(
     r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|ll[aá]m\w{1,6}|appel\w{1,4}(?:-moi)?|joindre|ruf\w{0,3}(?: (?:mich|uns|sie))?|anruf\w{0,3}|erreichbar|chiam\w{1,6}|lig(?:ue|ar)|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
     r"|звон\w{1,4}|ph|mob|tlf|text(?= (?:me|us|him|her))"
     r"|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
-    r"|мой номер)|电话|手机|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
+    r"|мой номер)|电话|手机|传真|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
     r"(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a"
     r"|au|al|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ _REGIONS_BY_START = {
 _REGIONS_BESIDES = ("US", "IN", "ES", "BR", "PL")
 _NO_PHONE_BEFORE = re.compile(
     r"(?:[\w)\]]|[\d][.,:/-]|[€$£¥#@=/_]|\b(?:order|id|ref|isbn|issn|version|v|invoice|ticket|sku|part|model|serial|tracking"
-    r"|account|case|flight|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?"
+    r"|account|case|rechnung|faktura|factura|facture|fattura|bestell\w{0,10}|auftrag\w{0,10}|kunden\w{0,10}|pedido|commande|flight|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?"
     r"(?: (?:no|number|nr|id))?[.:#=]{0,2}[ \"']{0,3})$",
     re.IGNORECASE,
 )
@@ -67,7 +67,7 @@ _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{2,6}\b", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:(?:\+|00)?1[-. ])?(?:\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})"
 )
-_DECIMAL = re.compile(r"\d+\.\d{5,}")
+_DECIMAL = re.compile(r"(?:\+\d)?\d*\.\d{5,}(?:\D.*)?")
 _IN_TABLE_AFTER = re.compile(r" \d")
 _IN_TABLE_BEFORE = re.compile(r"\d(?:[ ,]|(?:\s|\\n){1,3}[A-Za-z] )$")
 
@@ -128,6 +128,7 @@ def _is_phone(text: str, start: int, end: int, announced: bool, after: str) -> b
     if (
         not announced
         and _NO_PHONE_BEFORE.search(before)
+        and not (_NORTH_AMERICAN.fullmatch(number) and before.endswith(","))
         and not re.search(r"\\[nrt]$|(?:tel|phone|sms|wa)[:=/]+$|^(?:\W{0,3})$", before)
     ):
         return False

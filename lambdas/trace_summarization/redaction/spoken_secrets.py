@@ -29,7 +29,7 @@ _SETTING = re.compile(
     r"""([^\s"'\\]{4,300})\\{0,7}["']"""
 )
 _PASSWORD_SAID = re.compile(
-    r"(?P<words>(?:,? [^\W\d_]{1,15}){1,7})(?:[:：]| is| ist| es| est| è| é)[ ]{1,3}[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
+    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)(?:[:：]| is| ist| es| est| è| é| to| auf| naar)[ ]{1,3}[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
 )
 _SAID_BEFORE = re.compile(
     r"(?P<words>^|[\s\"'`(])(?P<value>[^\s\"'`]{8,300})[\"'`)]{0,2},? (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
@@ -38,7 +38,7 @@ _SAID_BEFORE = re.compile(
 
 def find_spoken(text: str, start: int, end: int, name: Name) -> Span | None:
     """The value for the name at `text[start:end]`, if one stands further on in its line, in its block or before it."""
-    value = _in_setting(text, end, name) or _in_line(text, end)
+    value = _in_setting(text, end, name) or (_in_line(text, end) if name.word != "auth" else None)
     if value is None and name.kind == "password":
         value = _said(_PASSWORD_SAID.match(text, end), name)
     if value is None and text[max(0, start - 1) : start] == " ":
@@ -72,7 +72,7 @@ def _said(found: re.Match[str] | None, name: Name) -> Span | None:
         return None
     if DESCRIPTIVE_AFTER & set(found["words"].lower().split()) - {"for", "to"}:
         return None
-    value = found["value"].rstrip(".,;:!?)*`")
+    value = found["value"].rstrip(".,;:?)*`")
     if is_placeholder(value) or "(" in value or "/" in value:
         return None
     certain = is_surely_random(value) if name.kind == "secret" else is_mixed(value) and any(map(str.isdigit, value))

@@ -44,8 +44,9 @@ def find_in_columns(text: str) -> list[Span]:
     for at in _hints(text):
         if at < done:
             continue
-        start = max(text.rfind("\n", 0, at), text.rfind("\\n", max(0, at - _LONGEST_LINE), at) + 1)
-        start = max(start + 1, at - _LONGEST_LINE)
+        earliest = max(0, at - _LONGEST_LINE)
+        escaped = text.rfind("\\n", earliest, at)
+        start = max(text.rfind("\n", earliest, at) + 1, escaped + 2 if escaped >= 0 else earliest)
         opening = text.rfind("(", start, at)
         if opening >= 0 and _INSERT.search(text, max(0, opening - 140), opening):
             found, done = _inserted(text, opening)
