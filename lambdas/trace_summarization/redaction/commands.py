@@ -31,7 +31,7 @@ _FORMS = tuple(
             (f"{command} ", rf"{command} [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}")
             for command in ("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport")
         ),
-        ("htpasswd ", rf"htpasswd -[a-zA-Z]{{0,6}}b[a-zA-Z]{{0,6}} \S{{1,128}} {_QUOTE}\S{{1,64}} {_QUOTE}{_VALUE}"),
+        ("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,6}}b[a-zA-Z]{{0,6}} \S{{1,128}} {_QUOTE}\S{{1,64}} {_QUOTE}{_VALUE}"),
         ("ldap", rf"ldap[a-z]{{3,8}} [^\n|]{{0,300}}?(?<=\s)-w ?{_QUOTE}{_VALUE}"),
         (
             "echo ",

@@ -110,7 +110,7 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         if name is None:
             continue
         after = _AFTER.match(text, end)
-        value = _value_of(text, after, name, before, wary) if after else None
+        value = _value_of(text, after, name, before, wary) if after and name.word != "bare key" else None
         done = end
         if value is not None:
             spans.append(Span(value.start, value.end, name.kind))
@@ -149,7 +149,7 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
         certain = _is_quoted_password if value.quoted else _is_surely_random
         return value if certain(value.text, name) else None
     accepted = (
-        _is_quoted_secret(value.text, name, form, wary)
+        _is_quoted_secret(value.text, name, "sign" if after.group().strip() in (":", "=") else form, wary)
         if value.quoted
         else _is_bare_secret(text, value, after, name, form, wary)
     )

@@ -98,7 +98,7 @@ _FORMS = (
         _form("a signed URL", anchor, r"([A-Za-z0-9+/_-]{16,1200}(?:%[0-9A-F]{2}[A-Za-z0-9+/_-]{0,600}){0,40}={0,2})")
         for anchor in ("sig=", "X-Amz-Signature=", "X-Goog-Signature=", "X-Amz-Security-Token=", "&Signature=")
     ),
-    *(_form("a key in a URL", f"{mark}key=", r"([A-Za-z0-9_-]{20,100})") for mark in "?&"),
+    _around("a key in a URL", "key=", r"(?<=[?&])key=([A-Za-z0-9_-]{20,100})", 0),
     _form("OpenWeather", "appid=", r"([0-9a-f]{32})\b"),
     # Code and packages
     *(_form("GitHub", f"gh{kind}_", r"[A-Za-z0-9]{20,255}") for kind in "pousr"),

@@ -134,7 +134,9 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
             return Name("secret", True, loud, last)
         if said in _QUALIFIERS:
             return Name("secret", True, loud, last)
-        return Name("secret", False, loud, "key") if loud and earlier else None
+        if not earlier:
+            return Name("secret", False, loud, "bare key")
+        return Name("secret", False, loud, "key") if loud else None
     if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
         if said in _NO_SECRET_BEFORE:
             return None

@@ -21,6 +21,7 @@ _OTHER_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _OTHER_FIELD = re.compile(r"""(\w+)\\{0,7}(?:["'`]\]?[ ]{0,2}[:=]|[ ]?=|:)[ ]{0,2}\\{0,7}["'`]?$""")
+_PROSE = re.compile(r"[^\"'={}<>\\]*")
 _FIELDS_OF_VALUES = frozenset(
     ("value", "default", "data", "text", "content", "here", "need", "following", "is", "below")
 )
@@ -38,7 +39,7 @@ _SAID_BEFORE = re.compile(
 
 def find_spoken(text: str, start: int, end: int, name: Name) -> Span | None:
     """The value for the name at `text[start:end]`, if one stands further on in its line, in its block or before it."""
-    value = _in_setting(text, end, name) or (_in_line(text, end) if name.word != "auth" else None)
+    value = _in_setting(text, end, name) or (_in_line(text, end, name) if name.word != "auth" else None)
     if value is None and name.kind == "password":
         value = _said(_PASSWORD_SAID.match(text, end), name)
     if value is None and text[max(0, start - 1) : start] == " ":
@@ -54,7 +55,7 @@ def _in_setting(text: str, end: int, name: Name) -> Span | None:
     return Span(found.start(1), found.end(1), name.kind)
 
 
-def _in_line(text: str, end: int) -> Span | None:
+def _in_line(text: str, end: int, name: Name) -> Span | None:
     line_end = text.find("\n", end, end + _FARTHEST + _LONGEST)
     line_end = line_end if line_end >= 0 else end + _FARTHEST + _LONGEST
     run = _RUN.search(text, end, line_end)
@@ -62,6 +63,8 @@ def _in_line(text: str, end: int) -> Span | None:
         return None
     between = text[end : run.start()]
     field = _OTHER_FIELD.search(between)
+    if name.word == "bare key" and not _PROSE.fullmatch(between):
+        return None
     if _OTHER_SUBJECT.search(between) or (field and field.group(1).lower() not in _FIELDS_OF_VALUES):
         return None
     return None if is_placeholder(run.group()) else Span(run.start(), run.end(), "secret")
