@@ -27,7 +27,23 @@ _FORMS = tuple(
             "mysql",
             rf"mysql(?:dump|admin|import)? [^\n|]{{0,200}}?(?<=\s)-p(?!ort|rotocol|ager)(?=[^\s]){_QUOTE}{_VALUE}",
         ),
-        ("mongo", rf"mongo(?:sh|dump|restore|export|import)? [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
+        *(
+            (f"{command} ", rf"{command} [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}")
+            for command in ("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport")
+        ),
+        ("htpasswd -", rf"htpasswd -[a-zA-Z]{{0,6}}b[a-zA-Z]{{0,6}} \S{{1,128}} {_QUOTE}\S{{1,64}} {_QUOTE}{_VALUE}"),
+        ("ldap", rf"ldap[a-z]{{3,8}} [^\n|]{{0,300}}?(?<=\s)-w ?{_QUOTE}{_VALUE}"),
+        (
+            "echo ",
+            rf"echo (?:-n )?{_QUOTE}([\w/+=.-]{{16,400}}){_QUOTE}\s{{0,4}}\|[^\n|]{{0,80}}(?:secret|login|passw|token|auth)",
+        ),
+        ("USER ", rf"USER \S{{1,64}}(?:\s|\\[rn]){{1,4}}(?:\d{{3}}[^\n\\]{{0,100}}(?:\s|\\[rn]){{1,4}})?PASS {_VALUE}"),
+        (
+            "form-data; name=",
+            rf"form-data; name=\\{{0,7}}\"\w{{0,20}}(?:passw|passwd|pwd|secret|token|key)\w{{0,10}}\\{{0,7}}\""
+            rf"(?:\s|\\{{1,4}}[rn]){{2,8}}{_VALUE}",
+        ),
+        ("redentials: ", rf"redentials: {_QUOTE}[\w.@-]{{1,64}} ?[/:] ?{_VALUE}"),
         ("redis-cli ", rf"redis-cli [^\n|]{{0,200}}?(?<=\s)-a {_QUOTE}{_VALUE}"),
         ("login ", rf"(?<=docker )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         ("login ", rf"login [^\s]{{1,128}}\s{{1,8}}(?:password|passwd) {_VALUE}"),
@@ -36,7 +52,10 @@ _FORMS = tuple(
         ("security ", rf"security [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         (":5432:", rf":5432:[\w*-]{{1,64}}:[\w*.-]{{1,64}}:{_VALUE}"),
         ("thin:", rf"thin:[\w.-]{{1,64}}/{_VALUE_BEFORE_AT}@"),
-        ("Client(", rf"Client\(\s{{0,8}}\\{{0,7}}[\"'](?=[a-z]{{0,40}}[A-Z0-9])([A-Za-z0-9]{{30,64}})\\{{0,7}}[\"']"),
+        (
+            "Client(",
+            r"Client\(\s{0,8}\\{0,7}[\"'](?!AC[0-9a-f]{32})(?=[a-z]{0,40}[A-Z0-9])([A-Za-z0-9]{30,64})\\{0,7}[\"']",
+        ),
         ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
         ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
         ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),

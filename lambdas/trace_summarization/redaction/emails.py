@@ -6,7 +6,7 @@ from trace_summarization.redaction.spans import Span
 
 _LOCAL_PUNCTUATION = ".!#$%&*+/=?^_{|}~-'"
 _DOMAIN = re.compile(
-    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(xn--[a-z0-9-]{2,59}|[A-Za-z]{2,24}(?![A-Za-z0-9_@-])|[^\W\d_a-zA-Z]{2,24}(?![\w@-]))"
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}([a-z]{2,6}(?=[A-Z][a-z])|xn--[a-z0-9-]{2,59}|[A-Za-z]{2,24}(?![A-Za-z0-9_@-])|[^\W\d_a-zA-Z]{2,24}(?![\w@-]))"
 )
 _LONGEST_LOCAL = 64
 _WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -33,12 +33,25 @@ _FILE_ENDINGS = frozenset(
         "lock",
         "tgz",
         "gz",
+        # Of decorators
+        "tool",
+        "instructions",
+        "route",
+        "command",
+        "task",
+        "setter",
+        "getter",
+        "fixture",
+        "property",
+        "validator",
     )
 )
 _CODE_AFTER = re.compile(r"[(\[=]|\.\w")
 
 
-_ESCAPED = re.compile(r"(?<![\w.+%-])([\w.+-]{1,64})%40((?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24})(?![\w@:-])")
+_ESCAPED = re.compile(
+    r"(?<![\w.+%-])((?:[\w.+-]|%2B){1,64})%40((?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24})(?![\w@:-])"
+)
 
 
 def find_emails(text: str, in_urls: set[int]) -> list[Span]:

@@ -8,16 +8,30 @@ from trace_summarization.redaction.named_secrets import find_named_secrets
 from trace_summarization.redaction.phones import find_phones
 from trace_summarization.redaction.private_keys import find_private_keys
 from trace_summarization.redaction.provider_tokens import find_long_runs, find_provider_tokens
-from trace_summarization.redaction.spans import Kind, Span, outside, united
+from trace_summarization.redaction.spans import Span, outside, united
 from trace_summarization.redaction.tables import find_in_columns
 from trace_summarization.redaction.url_passwords import find_url_passwords
-
-_SECRET_COLUMNS: frozenset[Kind] = frozenset(("secret", "password"))
-_PHONE_COLUMNS: frozenset[Kind] = frozenset(("phone",))
 
 
 def secrets(text: str, wary: bool = False) -> list[Span]:
     """Spans of secrets, passwords and private keys, in order; `wary`: also of what only looks like one."""
+    return _secrets(text, find_in_columns(text), wary)
+
+
+def everything(text: str) -> list[Span]:
+    """Spans of secrets and, outside of them, of addresses, cards and phone numbers, in order."""
+    in_columns = find_in_columns(text)
+    taken = _secrets(text, in_columns, wary=False)
+    phones = [span for span in in_columns if span.kind == "phone"]
+    in_urls = find_url_passwords(text)[1]
+    for found in (find_emails(text, in_urls), find_cards(text), find_phones(text), phones):
+        fresh = outside(found, taken)
+        if fresh:
+            taken = sorted([*taken, *fresh], key=lambda span: span.start)
+    return taken
+
+
+def _secrets(text: str, in_columns: list[Span], wary: bool) -> list[Span]:
     return united(
         [
             *find_private_keys(text),
@@ -26,23 +40,7 @@ def secrets(text: str, wary: bool = False) -> list[Span]:
             *find_command_secrets(text),
             *find_named_secrets(text, wary),
             *find_url_passwords(text)[0],
-            *find_in_columns(text, _SECRET_COLUMNS),
+            *(span for span in in_columns if span.kind != "phone"),
             *(find_long_runs(text) if wary else []),
         ]
     )
-
-
-def everything(text: str) -> list[Span]:
-    """Spans of secrets and, outside of them, of addresses, cards and phone numbers, in order."""
-    taken = secrets(text)
-    in_urls = find_url_passwords(text)[1]
-    for found in (
-        find_emails(text, in_urls),
-        find_cards(text),
-        find_phones(text),
-        find_in_columns(text, _PHONE_COLUMNS),
-    ):
-        fresh = outside(found, taken)
-        if fresh:
-            taken = sorted([*taken, *fresh], key=lambda span: span.start)
-    return taken

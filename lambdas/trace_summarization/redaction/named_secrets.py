@@ -48,8 +48,8 @@ _PROSE = _words(
 )
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _BLANK = r"[ \t]"
-_TYPE = r"[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
-_VERB = r"(?:is|was|ist|lautet|est|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+_TYPE = r"(?:&(?:'static )?)?[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
+_VERB = r"(?:is|was|ist|lautet|est|c'est|to|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
 # What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
@@ -71,6 +71,7 @@ _OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u00
 _CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
+_NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`-]+")
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
 _LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
@@ -109,7 +110,7 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         if name is None:
             continue
         after = _AFTER.match(text, end)
-        value = _value_of(text, after, name, before, wary) if after else None
+        value = _value_of(text, after, name, before, wary) if after and name.word != "bare key" else None
         done = end
         if value is not None:
             spans.append(Span(value.start, value.end, name.kind))
@@ -145,9 +146,10 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
     if name.word == "sid" and _ACCOUNT_SID.fullmatch(value.text):
         return None
     if form == "blank" and not _is_flag(before, name):
-        return value if not value.quoted and _is_surely_random(value.text, name) else None
+        certain = _is_quoted_password if value.quoted else _is_surely_random
+        return value if certain(value.text, name) else None
     accepted = (
-        _is_quoted_secret(value.text, name, form, wary)
+        _is_quoted_secret(value.text, name, "sign" if after.group().strip() in (":", "=") else form, wary)
         if value.quoted
         else _is_bare_secret(text, value, after, name, form, wary)
     )
@@ -157,15 +159,20 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
 def _is_surely_random(value: str, name: Name) -> bool:
     """Whether the value shows by itself what it is, so that nothing between it and the name has to say so."""
     if name.kind == "password":
-        return value.isalnum() and len(value) >= 8 and is_mixed(value)
+        letters_and_digits = "".join(filter(str.isalnum, value))
+        return len(value) >= 8 and _NO_CODE.fullmatch(value) is not None and is_mixed(letters_and_digits)
     alphabet = BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
     return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and is_mixed(value)
+
+
+def _is_quoted_password(value: str, name: Name) -> bool:
+    return name.kind == "password" and name.strong and len(value) >= 6 and " " not in value and is_mixed(value)
 
 
 def _is_flag(before: str, name: Name) -> bool:
     """Whether a blank may stand between name and value: `--password x`, `ENV API_KEY x`."""
     identifier = before.rsplit(" ", 1)[-1]
-    return identifier.startswith("--") or (
+    return identifier.startswith("--" if name.kind == "secret" else "-") or (
         name.loud and re.search(r"\b(?:ENV|ARG|setx|env) \S{0,60}$", before) is not None
     )
 
@@ -276,6 +283,8 @@ def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, 
     environment = name.loud and form in ("sign", "blank")
     if next_char in "([" and next_char and IDENTIFIERS.match(word):
         return False
+    if name.word == "auth" and value.text.islower() and value.text.isalnum():
+        return False  # `acme/auth:0a1b...`, an image
     if name.word in ("cvv", "cvc", "otp", "cvv2"):
         return word.isdigit() and 3 <= len(word) <= 8
     if name.kind == "password":

@@ -19,7 +19,7 @@ _NATIONAL = re.compile(
     rf"|[6-9]\d{{4}}[ -]\d{{5}}"
     rf"|1[38]00 \d{{3}} \d{{3}}"
     rf"|1[3-9]\d([ -])\d{{4}}\2\d{{4}}"
-    rf"|[6-9]\d{{2}}([ -])\d{{3}}\3\d{{3}}|[6-9]\d{{2}}( )\d{{2}}\4\d{{2}}\4\d{{2}}"
+    rf"|[6-9]\d{{2}}-\d{{3}}-\d{{3}}|[6-9]\d{{2}}( )\d{{2}}\3\d{{2}}\3\d{{2}}"
     rf"|8[ -]\(?\d{{3}}\)?[ -]\d{{3}}[ -]\d{{2}}[ -]\d{{2}}"
 )
 _RUN = re.compile(r"(?:\+|＋|\()?\(?\d[\d ().\-/\u00a0\u2010-\u2013]{5,}\d")
@@ -28,10 +28,10 @@ _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
 # Ends right before the number: a word such as `phone`, perhaps `number`, `is`, `me at`, and signs of a field's name.
 _ANNOUNCED = re.compile(
     r"(?:(?<![^\W_])[^\W\d_]{0,16}(?:phone|tel|telefon|handy|mobil|mobile|fax|telefone|teléfono|whatsapp)"
-    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
+    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|ll[aá]m\w{1,6}|appel\w{1,4}(?:-moi)?|joindre|ruf\w{0,3}(?: (?:mich|uns|sie))?|anruf\w{0,3}|erreichbar|chiam\w{1,6}|lig(?:ue|ar)|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
     r"|звон\w{1,4}|ph|mob|tlf|text(?= (?:me|us|him|her))"
     r"|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
-    r"|мой номер)|电话|手机|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
+    r"|мой номер)|电话|手机|传真|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
     r"(?:[ _-]?(?:number|phone|nummer|no|nr|num|me|us|him|her|is|was|at|on|under|to|from|ist|lautet|est|es|é|a"
     r"|au|al|unter|code|back)\b\.?){0,4}[\"'\\*.]{0,8}[ \t]{0,3}[:=：#|は是]?\*{0,2}[ \t]{0,3}[\"'\\`]{0,6}$",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ _REGIONS_BY_START = {
 _REGIONS_BESIDES = ("US", "IN", "ES", "BR", "PL")
 _NO_PHONE_BEFORE = re.compile(
     r"(?:[\w)\]]|[\d][.,:/-]|[€$£¥#@=/_]|\b(?:order|id|ref|isbn|issn|version|v|invoice|ticket|sku|part|model|serial|tracking"
-    r"|account|case|flight|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?"
+    r"|account|case|rechnung|faktura|factura|facture|fattura|bestell\w{0,10}|auftrag\w{0,10}|kunden\w{0,10}|pedido|commande|flight|lat|lon|lng|line|page|port|rfc|pid|item|code|zip|iban|vat|siret|ssn|ein)s?"
     r"(?: (?:no|number|nr|id))?[.:#=]{0,2}[ \"']{0,3})$",
     re.IGNORECASE,
 )
@@ -67,7 +67,7 @@ _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{2,6}\b", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:(?:\+|00)?1[-. ])?(?:\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})"
 )
-_DECIMAL = re.compile(r"\d+\.\d{5,}")
+_DECIMAL = re.compile(r"(?:\+\d)?\d*\.\d{5,}(?:\D.*)?")
 _IN_TABLE_AFTER = re.compile(r" \d")
 _IN_TABLE_BEFORE = re.compile(r"\d(?:[ ,]|(?:\s|\\n){1,3}[A-Za-z] )$")
 
@@ -79,10 +79,11 @@ def find_phones(text: str) -> list[Span]:
         if spans and candidate[0] < spans[-1].end:
             continue
         start, end, announced = candidate
-        if _is_phone(text, start, end, announced):
-            extension = _EXTENSION.match(text, end)
+        extension = _EXTENSION.match(text, end)
+        whole_end = extension.end() if extension else end
+        if _is_phone(text, start, end, announced, text[whole_end : whole_end + 2]):
             start -= text[start - 1 : start] in ("+", "＋")
-            spans.append(Span(start, extension.end() if extension else end, "phone"))
+            spans.append(Span(start, whole_end, "phone"))
     return spans
 
 
@@ -110,7 +111,7 @@ def _has_digits_of_phone(number: str) -> bool:
     return 7 <= sum(map(str.isdigit, number)) <= 20 and not _DATE_OR_NUMBER.match(number)
 
 
-def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
+def _is_phone(text: str, start: int, end: int, announced: bool, after: str) -> bool:
     number = text[start:end]
     digits = sum(char.isdigit() for char in number)
     if not 7 <= digits <= 15 or (not announced and number[0] == "0" and digits < 9) or _DATE_OR_NUMBER.match(number):
@@ -123,10 +124,11 @@ def _is_phone(text: str, start: int, end: int, announced: bool) -> bool:
         and (_IN_TABLE_AFTER.match(text, end) or _IN_TABLE_BEFORE.search(text, max(0, start - 6), start))
     ):
         return False
-    before, after = text[max(0, start - 24) : start], text[end : end + 2]
+    before = text[max(0, start - 24) : start]
     if (
         not announced
         and _NO_PHONE_BEFORE.search(before)
+        and not (_NORTH_AMERICAN.fullmatch(number) and before.endswith(","))
         and not re.search(r"\\[nrt]$|(?:tel|phone|sms|wa)[:=/]+$|^(?:\W{0,3})$", before)
     ):
         return False

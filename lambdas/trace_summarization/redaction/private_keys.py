@@ -1,4 +1,4 @@
-"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY; also escaped, quoted, numbered or cut off.
+"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY, JSON Web Keys (RFC 7517); also escaped, quoted, numbered or cut off.
 
 Format of the armour: RFC 7468 (PEM), RFC 4716 (SSH2), RFC 9580 (PGP).
 """
@@ -20,6 +20,8 @@ _LAST_RUN = re.compile(r"(?:\s|\\{1,4}[nrt]){1,4}[A-Za-z0-9+/]{1,15}={0,2}(?![A-
 _PUTTY = re.compile(
     r"Private-Lines: ?\d{1,3}(?:\s|\\{1,4}[nr]){1,4}((?:[A-Za-z0-9+/=]{4,80}(?:\s|\\{1,4}[nr]){0,4}){1,100})"
 )
+_JWK_MEMBER = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\\{0,7}\"\s{0,4}:\s{0,4}\\{0,7}\"([\w-]{40,1400})\\{0,7}\"")
+_LONGEST_JWK = 2_500  # characters, of RSA with 2,048 bits
 _PEM_IN_BASE64 = "LS0tLS1CRUdJTi"  # base64 of `-----BEGIN`
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{40,24000}={0,2}")
 _PRIVATE_IN_BASE64 = ("UFJJVkFURSBLRVkt", "BSSVZBVEUgS0VZ", "QUklWQVRFIEtFW", "Q1JFVCBLRVkt")
@@ -47,6 +49,12 @@ def find_private_keys(text: str) -> list[Span]:
             if any(part in run.group()[:120] for part in _PRIVATE_IN_BASE64):
                 spans.append(Span(run.start(), run.end(), "private-key"))
             at = run.end()
+    at = -1
+    while (at := text.find('"kty', at + 1)) >= 0:
+        spans += [
+            Span(found.start(1), found.end(1), "private-key")
+            for found in _JWK_MEMBER.finditer(text, max(0, at - _LONGEST_JWK), at + _LONGEST_JWK)
+        ]
     return spans
 
 

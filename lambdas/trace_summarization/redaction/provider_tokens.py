@@ -6,6 +6,7 @@ from functools import cache
 
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.spans import Span
+from trace_summarization.redaction.value_forms import is_surely_random
 
 # Not within a word; but after an escape (`\n`, `%3D`, `\u003d`), which ends with a letter or digit.
 _NOT_IN_WORD = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f][0-9A-Fa-f])|(?<=\\u[0-9A-Fa-f]{4}))"
@@ -97,6 +98,7 @@ _FORMS = (
         _form("a signed URL", anchor, r"([A-Za-z0-9+/_-]{16,1200}(?:%[0-9A-F]{2}[A-Za-z0-9+/_-]{0,600}){0,40}={0,2})")
         for anchor in ("sig=", "X-Amz-Signature=", "X-Goog-Signature=", "X-Amz-Security-Token=", "&Signature=")
     ),
+    _around("a key in a URL", "key=", r"(?<=[?&])key=([A-Za-z0-9_-]{20,100})", 0),
     _form("OpenWeather", "appid=", r"([0-9a-f]{32})\b"),
     # Code and packages
     *(_form("GitHub", f"gh{kind}_", r"[A-Za-z0-9]{20,255}") for kind in "pousr"),
@@ -250,7 +252,7 @@ def _lead(text: str, at: int, most: int) -> int:
 
 def _is_random(found: re.Match[str], form: _Form) -> bool:
     if found.re.groups:
-        return not is_placeholder(found.group(1))
+        return not is_placeholder(found.group(1)) and (form.provider != "a key in a URL" or is_surely_random(found[1]))
     token = found.group()
     if token.startswith(_PUBLIC_STARTS):
         return False

@@ -15,14 +15,14 @@ _OF_PASSWORDS = (
     "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
     "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo"
     "|mot de passe|mật khẩu|kata sandi"
-    "|requirepass|pass|pw"
+    "|requirepass|storepass|keypass|dbpass|adminpass|rootpass|userpass|pass|pw|clave|mdp|passord|lozinka|كلمة المرور|كلمة السر|סיסמה|पासवर्ड|รหัสผ่าน"
 )
 _OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
 _OF_KEYS = (
     "clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
     "|api-schlüssel|chiave api|apiキー|api密钥|密钥|令牌|トークン|токен|ключ api|api-ключ"
 )
-SECRET_WORD = re.compile(f"{_OF_PASSWORDS}|{_OF_SECRETS}|{_OF_KEYS}")
+SECRET_WORD = re.compile(f"{_OF_KEYS}|{_OF_PASSWORDS}|{_OF_SECRETS}")
 _IS_PASSWORD = frozenset(_OF_PASSWORDS.split("|")) - {"pass"} | {"pw", "passwords"}
 _COMPOUNDS = re.compile(
     r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
@@ -56,7 +56,7 @@ _NO_SECRET_BEFORE = _words(
     special start stop surrogate sync thinking total translation unique unk usage vocab your
     """
 )
-_DESCRIPTIVE_AFTER = _words(
+DESCRIPTIVE_AFTER = _words(
     """
     age alg algorithm arn array at attempt attempts board box budget by bytes callback change changed check class
     cmd code column command context cost count counts created date decoder details digest dir disabled down email
@@ -88,7 +88,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
     """What the name says; None if it is the name of something else, such as `max_tokens` or `password_hint`."""
     identifier = before.rsplit(" ", 1)[-1]
     whole = identifier + keyword + tail
-    if keyword.lower() == "pw" and (tail[:1].isalnum() or identifier[-1:].isalnum()):
+    if keyword.lower() in ("pw", "clave", "mdp") and (tail[:1].isalnum() or identifier[-1:].isalnum()):
         return None  # within a word
     if keyword.lower() in _OF_KEYS.split("|"):
         return Name("secret", True, False, "api key")
@@ -102,12 +102,14 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
     if at is None:
         return None
     rest = words[at + 1 :]
-    if any(word in _DESCRIPTIVE_AFTER for word in rest):
+    if any(word in DESCRIPTIVE_AFTER for word in rest):
         return None
     earlier = words[:at]
     spoken = before.rsplit(" ", 2)[:-1] if " " in before else []
     last = words[at]
     loud = whole.isupper() or (keyword.isupper() and whole.upper() == whole)
+    if last in ("clave", "mdp"):
+        return Name("password", False, loud, last) if not earlier and not rest and not tail else None
     if last in _IS_PASSWORD or _ends_as_password(last):
         return (
             Name("password", True, loud, last)
@@ -132,7 +134,9 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
             return Name("secret", True, loud, last)
         if said in _QUALIFIERS:
             return Name("secret", True, loud, last)
-        return Name("secret", False, loud, "key") if loud and earlier else None
+        if not earlier:
+            return Name("secret", False, loud, "bare key")
+        return Name("secret", False, loud, "key") if loud else None
     if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
         if said in _NO_SECRET_BEFORE:
             return None

@@ -7,7 +7,7 @@
 import re
 
 from trace_summarization.redaction.placeholders import is_placeholder
-from trace_summarization.redaction.secret_names import Name
+from trace_summarization.redaction.secret_names import DESCRIPTIVE_AFTER, Name
 from trace_summarization.redaction.spans import Span
 from trace_summarization.redaction.value_forms import is_mixed, is_surely_random
 
@@ -21,6 +21,7 @@ _OTHER_SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _OTHER_FIELD = re.compile(r"""(\w+)\\{0,7}(?:["'`]\]?[ ]{0,2}[:=]|[ ]?=|:)[ ]{0,2}\\{0,7}["'`]?$""")
+_PROSE = re.compile(r"[^\"'={}<>\\]*")
 _FIELDS_OF_VALUES = frozenset(
     ("value", "default", "data", "text", "content", "here", "need", "following", "is", "below")
 )
@@ -29,16 +30,16 @@ _SETTING = re.compile(
     r"""([^\s"'\\]{4,300})\\{0,7}["']"""
 )
 _PASSWORD_SAID = re.compile(
-    r"(?:,? ?[^\W\d_]{1,15}){1,7}(?:[:：]| is| ist| es| est| è| é)[ ]{1,3}[\"'`*]{0,3}([^\s\"'`<>\\]{8,64})"
+    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)(?:[:：]| is| ist| es| est| è| é| to| auf| naar)[ ]{1,3}[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
 )
 _SAID_BEFORE = re.compile(
-    r"(?:^|[\s\"'`(])([^\s\"'`]{8,300})[\"'`)]{0,2},? (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
+    r"(?P<words>^|[\s\"'`(])(?P<value>[^\s\"'`]{8,300})[\"'`)]{0,2},? (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
 )
 
 
 def find_spoken(text: str, start: int, end: int, name: Name) -> Span | None:
     """The value for the name at `text[start:end]`, if one stands further on in its line, in its block or before it."""
-    value = _in_setting(text, end, name) or _in_line(text, end)
+    value = _in_setting(text, end, name) or (_in_line(text, end, name) if name.word != "auth" else None)
     if value is None and name.kind == "password":
         value = _said(_PASSWORD_SAID.match(text, end), name)
     if value is None and text[max(0, start - 1) : start] == " ":
@@ -54,7 +55,7 @@ def _in_setting(text: str, end: int, name: Name) -> Span | None:
     return Span(found.start(1), found.end(1), name.kind)
 
 
-def _in_line(text: str, end: int) -> Span | None:
+def _in_line(text: str, end: int, name: Name) -> Span | None:
     line_end = text.find("\n", end, end + _FARTHEST + _LONGEST)
     line_end = line_end if line_end >= 0 else end + _FARTHEST + _LONGEST
     run = _RUN.search(text, end, line_end)
@@ -62,6 +63,8 @@ def _in_line(text: str, end: int) -> Span | None:
         return None
     between = text[end : run.start()]
     field = _OTHER_FIELD.search(between)
+    if name.word == "bare key" and not _PROSE.fullmatch(between):
+        return None
     if _OTHER_SUBJECT.search(between) or (field and field.group(1).lower() not in _FIELDS_OF_VALUES):
         return None
     return None if is_placeholder(run.group()) else Span(run.start(), run.end(), "secret")
@@ -70,8 +73,14 @@ def _in_line(text: str, end: int) -> Span | None:
 def _said(found: re.Match[str] | None, name: Name) -> Span | None:
     if found is None:
         return None
-    value = found.group(1).rstrip(".,;:!?)*`")
+    if DESCRIPTIVE_AFTER & set(found["words"].lower().split()) - {"for", "to"}:
+        return None
+    value = found["value"].rstrip(".,;:?)*`")
     if is_placeholder(value) or "(" in value or "/" in value:
         return None
     certain = is_surely_random(value) if name.kind == "secret" else is_mixed(value) and any(map(str.isdigit, value))
-    return Span(found.start(1), found.start(1) + len(value), name.kind) if certain and len(value) >= 8 else None
+    return (
+        Span(found.start("value"), found.start("value") + len(value), name.kind)
+        if certain and len(value) >= 8
+        else None
+    )

@@ -13,11 +13,12 @@ _NAME = re.compile(
     r"|(?P<phone>(?:\w{0,20}_)?(?:phone|mobile|cell|telefon|telephone|tel|handy|fax|phone_?number|telefono|celular))",
     re.IGNORECASE,
 )
-_IN_HEADER = re.compile(
-    r"(?<=[,;|\t (`\"'\n_])(?:password|passwd|pwd|passphrase|passwort|secret|token|api_?key|secret_?key|access_?key|auth_?key"
-    r"|phone|mobile|telefon|phone_?number)[\"'`]?[ ]?(?:[,;|\t)\n]|\\[nt])",
-    re.IGNORECASE,
+_WORDS = ("passw", "pwd", "passphrase", "kennwort", "senha", "secret", "token", "key", "phone", "mobil", "telefon")
+# Of one of these words in the line: a name alone in its column.
+_COLUMN = re.compile(
+    r"(?:^|[,;|\t(\n]|\\n)[ ]?[\"'`]?\w{0,20}$",
 )
+_COLUMN_REST = re.compile(r"\w{0,16}[\"'`]?[ ]?(?:[,;|\t)\n]|\\[nt])")
 _LONGEST_LINE = 1_000
 _MOST_ROWS = 200
 _BREAK = re.compile(r"\\{0,3}\\n|\r?\n")
@@ -36,24 +37,36 @@ class _Header:
     end: int
 
 
-def find_in_columns(text: str, kinds: frozenset[Kind]) -> list[Span]:
-    """Spans of the values of these kinds that stand in columns named so."""
+def find_in_columns(text: str) -> list[Span]:
+    """Spans of the passwords, secrets and phone numbers that stand in columns named so."""
     spans: list[Span] = []
     done = 0
-    for hint in _IN_HEADER.finditer(text):
-        if hint.start() < done:
+    for at in _hints(text):
+        if at < done:
             continue
-        start = max(
-            text.rfind("\n", 0, hint.start()), text.rfind("\\n", max(0, hint.start() - _LONGEST_LINE), hint.start()) + 1
-        )
-        start = max(start + 1, hint.start() - _LONGEST_LINE)
-        opening = text.rfind("(", start, hint.start())
+        earliest = max(0, at - _LONGEST_LINE)
+        escaped = text.rfind("\\n", earliest, at)
+        start = max(text.rfind("\n", earliest, at) + 1, escaped + 2 if escaped >= 0 else earliest)
+        opening = text.rfind("(", start, at)
         if opening >= 0 and _INSERT.search(text, max(0, opening - 140), opening):
             found, done = _inserted(text, opening)
         else:
             found, done = _rows(text, start)
-        spans += [span for span in found if span.kind in kinds]
+        spans += found
     return spans
+
+
+def _hints(text: str) -> list[int]:
+    """Where a word stands that could name a column."""
+    lower = text.lower()
+    hints: list[int] = []
+    for word in _WORDS:
+        at = lower.find(word)
+        while at >= 0:
+            if _COLUMN_REST.match(text, at + len(word)) and _COLUMN.search(text, max(0, at - 24), at):
+                hints.append(at)
+            at = lower.find(word, at + len(word))
+    return sorted(hints)
 
 
 def _rows(text: str, start: int) -> tuple[list[Span], int]:
