@@ -78,14 +78,18 @@ def answer_in(completion: ChatCompletion, usage: ModelUsage) -> ModelAnswer:
 
 
 def usage_in(completion: object, requested_model: str) -> ModelUsage:
-    """What the completion says that it took; None for what it does not say."""
+    """What the completion says that it took; None for what it does not say.
+
+    Zero tokens of input, or of an answer that holds text, are not said: endpoints report zeros for what they did not
+    count. Gemini's leave thinking out of `completion_tokens`, which is billed as output and stands in `total_tokens`.
+    """
     usage = getattr(completion, "usage", None)
     model = getattr(completion, "model", None)
     tier = getattr(completion, "service_tier", None)
     return ModelUsage(
         model=model if isinstance(model, str) and model else requested_model,
-        input_tokens=_count(getattr(usage, "prompt_tokens", None)),
-        output_tokens=_count(getattr(usage, "completion_tokens", None)),
+        input_tokens=_count(getattr(usage, "prompt_tokens", None)) or None,
+        output_tokens=_output_tokens(usage, _holds_text(completion)),
         cached_input_tokens=_count(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)),
         service_tier=tier if isinstance(tier, str) and _ERROR_WORD.fullmatch(tier) else None,
     )
@@ -151,6 +155,22 @@ def _error_words(error: openai.APIStatusError) -> list[str]:
     """The error's type and code as the provider states them, where they are single words."""
     words = (word for word in (error.type, error.code) if isinstance(word, str) and _ERROR_WORD.fullmatch(word))
     return list(dict.fromkeys(words))
+
+
+def _output_tokens(usage: object, holds_text: bool) -> int | None:
+    stated = _count(getattr(usage, "completion_tokens", None))
+    total, prompt = _count(getattr(usage, "total_tokens", None)), _count(getattr(usage, "prompt_tokens", None))
+    beyond_input = 0 if total is None or prompt is None else total - prompt
+    output = max(stated or 0, beyond_input)
+    if output > 0:
+        return output
+    return None if holds_text else stated
+
+
+def _holds_text(completion: object) -> bool:
+    choices = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    return bool(getattr(message, "content", None))
 
 
 def _count(tokens: Any) -> int | None:

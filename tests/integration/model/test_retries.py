@@ -155,6 +155,49 @@ def test_an_answer_is_paid_for_whatever_it_is_worth(
     assert spending.log == ["reserve", end]
 
 
+def _answer_with_usage(**usage: int) -> dict[str, Any]:
+    return {"status": 200, "body": {**_BODY_WITHOUT_USAGE, "usage": usage}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "output_tokens"),
+    [
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}, 603),  # Gemini's, which thought
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 218}, 198),
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 0}, 198),
+        ({"prompt_tokens": 20, "completion_tokens": 198}, 198),
+        ({"prompt_tokens": 20, "total_tokens": 623}, 603),
+    ],
+)
+def test_all_that_is_billed_as_output_counts(
+    server: ModelServer,
+    model: OpenAiSummaryModel,
+    spending: RecordedSpending,
+    usage: dict[str, int],
+    output_tokens: int,
+) -> None:
+    server.faults.replace([_answer_with_usage(**usage)])
+    answer = model.answer(request_for(), LONG_ENOUGH_SECONDS, spending)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (20, output_tokens)
+    assert spending.log == ["reserve", "settle"]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 0, "completion_tokens": 198, "total_tokens": 198},
+        {"prompt_tokens": 20, "completion_tokens": 0, "total_tokens": 20},
+    ],
+)
+def test_zeros_are_no_token_counts(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending, usage: dict[str, int]
+) -> None:
+    server.faults.replace([_answer_with_usage(**usage)])
+    assert model.answer(request_for(), LONG_ENOUGH_SECONDS, spending).content
+    assert spending.log == ["reserve", "keep"]
+
+
 def test_what_is_set_aside_is_what_the_request_can_take(
     server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending
 ) -> None:
