@@ -31,6 +31,9 @@ _RATE_LIMIT_STATUS = 429
 _FLEX_CAPACITY_STATUS = 498  # Groq's
 _SERVER_ERROR_STATUS = 500
 _NOT_IMPLEMENTED_STATUS = 501
+# Whoever answers these has not run the model, or does not bill it. Other 5xx come from gateways that gave up on a model
+# which may go on and bill: 502, 504, Cloudflare's 520 to 527.
+_UNBILLED_SERVER_ERRORS: Final = (500, 501, 503, 529)
 _NEVER_CONNECTED: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of whichever HTTP library openai uses
 
 _ERROR_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
@@ -109,9 +112,14 @@ def typed_error(
 
 
 def is_unbilled(error: BaseException) -> bool:
-    """Whether a failed call was certainly not billed: refused with a status, or never sent."""
+    """Whether a failed call is not billed: refused before the model ran, or never sent.
+
+    Azure bills what it answers with 408, and prompts that its content filter refuses with 400.
+    """
     if isinstance(error, openai.APIStatusError):
-        return True
+        if error.status_code >= _SERVER_ERROR_STATUS:
+            return error.status_code in _UNBILLED_SERVER_ERRORS
+        return error.status_code != _REQUEST_TIMEOUT_STATUS and not isinstance(_typed_status(error), ModelRefused)
     return isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in _NEVER_CONNECTED
 
 

@@ -173,7 +173,7 @@ class _Reserved:
         self._close(cost, calls=1, usage=usage)
 
     def release(self) -> None:
-        """The call was refused unbilled: all is given back."""
+        """The call was refused before the model ran: all is given back."""
         self._close(0, calls=0)
 
     def keep(self) -> None:

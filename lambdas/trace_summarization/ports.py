@@ -64,10 +64,10 @@ class Reservation(Protocol):
         """The call was answered: what it took stays spent, the rest is given back."""
 
     def release(self) -> None:
-        """The call was refused unbilled (a status of 4xx or 5xx, no connection): all is given back."""
+        """The call was refused before the model ran (429, 503, most 4xx, no connection): all is given back."""
 
     def keep(self) -> None:
-        """Whether it is billed is unknown (timed out, reset): all of it counts as spent."""
+        """Whether it is billed is unknown (timed out, reset, 504, a content filter): all of it counts as spent."""
 
 
 class Spending(Protocol):

@@ -12,7 +12,7 @@ import pytest
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
-from tests.integration.model.traces import LONG_ENOUGH_SECONDS, request_for
+from tests.integration.model.traces import LONG_ENOUGH_SECONDS, ONE_REQUEST_SECONDS, request_for
 from tests.spending import RecordedSpending
 from trace_summarization import constants as c
 from trace_summarization.errors import (
@@ -68,7 +68,30 @@ def test_an_endpoint_that_is_busy_is_asked_again_when_it_says(
     server.faults.replace([{"times": 1, "status": status, "headers": headers}])
     with _takes(*waits):
         assert model.answer(request_for(), LONG_ENOUGH_SECONDS, spending).content
-    assert spending.log == ["reserve", "release", "reserve", "settle"]
+    may_be_billed = status == 502
+    assert spending.log == ["reserve", "keep" if may_be_billed else "release", "reserve", "settle"]
+
+
+_FILTERED_BODY = {"error": {"message": "The response was filtered", "code": "content_filter"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "end"),
+    [
+        *((status, None, "release") for status in (400, 401, 403, 404, 409, 413, 422, 429, 498, 500, 501, 503, 529)),
+        *((status, None, "keep") for status in (408, 502, 504, 520, 524, 527)),
+        (400, _FILTERED_BODY, "keep"),
+        (400, {"error": {"message": "it triggered Azure OpenAI's content management policy"}}, "keep"),
+        (422, _FILTERED_BODY, "keep"),
+    ],
+)
+def test_only_what_the_model_cannot_have_run_for_is_given_back(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending, status: int, body: Any, end: str
+) -> None:
+    server.faults.replace([{"status": status, "headers": {"Retry-After": "60"}, "body": body}])
+    with pytest.raises(TraceSummarizationError):
+        model.answer(request_for(), ONE_REQUEST_SECONDS, spending)
+    assert spending.log == ["reserve", end]
 
 
 def test_a_date_to_come_back_at_is_kept(
