@@ -73,8 +73,13 @@ class Reservation(Protocol):
 class Spending(Protocol):
     """What a team's run may still spend. Asked before every paid call, repairs and retries included."""
 
-    def reserve(self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None) -> Reservation:
-        """Set aside the most that the call can cost. Raises BudgetExhausted or SpendingUnavailable: nothing is paid."""
+    def reserve(
+        self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None, wait_seconds: float
+    ) -> Reservation:
+        """Set aside the most that the call can cost; wait so long, while others may give back what is missing.
+
+        Raises BudgetExhausted or SpendingUnavailable: nothing is paid.
+        """
 
 
 @dataclass(frozen=True)

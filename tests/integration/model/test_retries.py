@@ -246,6 +246,14 @@ def test_a_retry_that_is_not_affordable_ends_as_budget_exhausted_while_nothing_w
         model.answer(request_for(), LONG_ENOUGH_SECONDS, RecordedSpending(grants=1))
 
 
+@pytest.mark.parametrize(("timeout", "wait"), [(170.0, 110.0), (120.0, 60.0), (30.0, 15.0)])
+def test_the_budget_is_waited_for_as_long_as_an_answer_still_fits(
+    model: OpenAiSummaryModel, spending: RecordedSpending, timeout: float, wait: float
+) -> None:
+    model.answer(request_for(), timeout, spending)
+    assert [reserved.wait_seconds for reserved in spending.reserved] == [pytest.approx(wait, abs=1)]
+
+
 def test_a_wait_for_the_budget_is_part_of_the_time(server: ModelServer, model: OpenAiSummaryModel) -> None:
     server.faults.replace([{"kind": "delay", "seconds": 3}])
     spending = RecordedSpending(wait_seconds=0.6)
