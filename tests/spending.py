@@ -15,6 +15,7 @@ class Reserved:
     input_tokens: int
     max_output_tokens: int
     service_tier: str | None
+    wait_seconds: float
 
 
 @dataclass
@@ -31,12 +32,12 @@ class RecordedSpending:
     settled: list[ModelUsage] = field(default_factory=list)
 
     def reserve(
-        self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None
+        self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None, wait_seconds: float
     ) -> "_RecordedReservation":
         if self.grants is not None and len(self.reserved) >= self.grants:
             raise BudgetExhausted("the budget of this test is spent")
         time.sleep(self.wait_seconds)
-        self.reserved.append(Reserved(model, input_tokens, max_output_tokens, service_tier))
+        self.reserved.append(Reserved(model, input_tokens, max_output_tokens, service_tier, wait_seconds))
         self.log.append("reserve")
         return _RecordedReservation(self)
 

@@ -91,7 +91,9 @@ class OpenAiSummaryModel:
     ) -> tuple[ChatCompletion, ModelUsage]:
         """One HTTP request, with its money set aside before and accounted for after."""
         request, tier = question.request, parameters.get("service_tier")
-        reservation = spending.reserve(request.model, request.input_tokens, request.max_output_tokens, tier)
+        reservation = spending.reserve(
+            request.model, request.input_tokens, request.max_output_tokens, tier, question.seconds_for_budget
+        )
         timeout = question.seconds_for_call(tier)  # only now: a budget that others hold is waited for
         if timeout <= 0:
             reservation.release()
@@ -158,6 +160,11 @@ class _Question:
     def seconds_left(self) -> float:
         """Until the answer is no longer waited for."""
         return max(0.0, self._ends - time.monotonic())
+
+    @property
+    def seconds_for_budget(self) -> float:
+        """How long the next call may wait for its money: the rest is enough for an answer."""
+        return max(self.seconds_left - c.MODEL_ANSWER_SECONDS, self.seconds_left / 2)
 
     def seconds_for_call(self, tier: str | None) -> float:
         """How long the next call may take: the time left, or flex's share of it."""

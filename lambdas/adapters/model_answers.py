@@ -31,6 +31,9 @@ _RATE_LIMIT_STATUS = 429
 _FLEX_CAPACITY_STATUS = 498  # Groq's
 _SERVER_ERROR_STATUS = 500
 _NOT_IMPLEMENTED_STATUS = 501
+# Whoever answers these has not run the model, or does not bill it. Other 5xx come from gateways that gave up on a model
+# which may go on and bill: 502, 504, Cloudflare's 520 to 527.
+_UNBILLED_SERVER_ERRORS: Final = (500, 501, 503, 529)
 _NEVER_CONNECTED: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of whichever HTTP library openai uses
 
 _ERROR_WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
@@ -78,14 +81,18 @@ def answer_in(completion: ChatCompletion, usage: ModelUsage) -> ModelAnswer:
 
 
 def usage_in(completion: object, requested_model: str) -> ModelUsage:
-    """What the completion says that it took; None for what it does not say."""
+    """What the completion says that it took; None for what it does not say.
+
+    Zero tokens of input, or of an answer that holds text, are not said: endpoints report zeros for what they did not
+    count. Gemini's leave thinking out of `completion_tokens`, which is billed as output and stands in `total_tokens`.
+    """
     usage = getattr(completion, "usage", None)
     model = getattr(completion, "model", None)
     tier = getattr(completion, "service_tier", None)
     return ModelUsage(
         model=model if isinstance(model, str) and model else requested_model,
-        input_tokens=_count(getattr(usage, "prompt_tokens", None)),
-        output_tokens=_count(getattr(usage, "completion_tokens", None)),
+        input_tokens=_count(getattr(usage, "prompt_tokens", None)) or None,
+        output_tokens=_output_tokens(usage, _holds_text(completion)),
         cached_input_tokens=_count(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)),
         service_tier=tier if isinstance(tier, str) and _ERROR_WORD.fullmatch(tier) else None,
     )
@@ -105,9 +112,14 @@ def typed_error(
 
 
 def is_unbilled(error: BaseException) -> bool:
-    """Whether a failed call was certainly not billed: refused with a status, or never sent."""
+    """Whether a failed call is not billed: refused before the model ran, or never sent.
+
+    Azure bills what it answers with 408, and prompts that its content filter refuses with 400.
+    """
     if isinstance(error, openai.APIStatusError):
-        return True
+        if error.status_code >= _SERVER_ERROR_STATUS:
+            return error.status_code in _UNBILLED_SERVER_ERRORS
+        return error.status_code != _REQUEST_TIMEOUT_STATUS and not isinstance(_typed_status(error), ModelRefused)
     return isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in _NEVER_CONNECTED
 
 
@@ -151,6 +163,22 @@ def _error_words(error: openai.APIStatusError) -> list[str]:
     """The error's type and code as the provider states them, where they are single words."""
     words = (word for word in (error.type, error.code) if isinstance(word, str) and _ERROR_WORD.fullmatch(word))
     return list(dict.fromkeys(words))
+
+
+def _output_tokens(usage: object, holds_text: bool) -> int | None:
+    stated = _count(getattr(usage, "completion_tokens", None))
+    total, prompt = _count(getattr(usage, "total_tokens", None)), _count(getattr(usage, "prompt_tokens", None))
+    beyond_input = 0 if total is None or prompt is None else total - prompt
+    output = max(stated or 0, beyond_input)
+    if output > 0:
+        return output
+    return None if holds_text else stated
+
+
+def _holds_text(completion: object) -> bool:
+    choices = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    return bool(getattr(message, "content", None))
 
 
 def _count(tokens: Any) -> int | None:

@@ -20,7 +20,7 @@ import functools
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -39,7 +39,7 @@ __all__ = ["DynamoDbSpending", "read_spending"]
 
 _CALL_PREFIX: Final = "call_"
 _RETENTION_SECONDS: Final = int(timedelta(days=c.LEDGER_RETENTION_DAYS).total_seconds())
-_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 0.5
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 3.0
 # An update takes milliseconds: three quick attempts, throttling included, then the state machine has its own patience.
 _CLIENT_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"})
 # Answers that no further attempt changes.
@@ -73,20 +73,17 @@ class _Ledger:
 
 
 class DynamoDbSpending:
-    """`Spending` of one team's run.
+    """`Spending` of one team's run."""
 
-    `seconds_left` tells how long the caller may still run: the wait for money that other calls hold stays within a
-    quarter of it, and within `BUDGET_WAIT_SECONDS`.
-    """
-
-    def __init__(self, table: str, run: TeamRun, seconds_left: Callable[[], float]) -> None:
+    def __init__(self, table: str, run: TeamRun) -> None:
         self._table = table
         self._run = run
         self._key = _key(run)
         self._cap = None if run.max_cost_usd is None else nano_usd(run.max_cost_usd)
-        self._seconds_left = seconds_left
 
-    def reserve(self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None) -> "_Reserved":
+    def reserve(
+        self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None, wait_seconds: float
+    ) -> "_Reserved":
         """Set aside the most that the call can cost, waiting for other calls to give back what they do not need.
 
         Raises BudgetExhausted when no money is left, or none came free in time, and SpendingUnavailable.
@@ -96,15 +93,17 @@ class DynamoDbSpending:
         price = self._run.price
         amount = 0 if price is None else most_nano_usd(price, input_tokens, max_output_tokens, service_tier)
         call = _CALL_PREFIX + uuid.uuid4().hex
-        give_up = time.monotonic() + min(float(c.BUDGET_WAIT_SECONDS), self._seconds_left() / 4)
+        began = time.monotonic()
         while (ledger := self._try_to_reserve(call, amount)) is not None:
             missing = self._missing(ledger, amount)
-            if missing > ledger.returning or time.monotonic() >= give_up:
+            if missing > ledger.returning or time.monotonic() - began >= wait_seconds:
                 raise BudgetExhausted(
                     f"max_cost_usd: {usd(self._cap or 0):f} is used up to {usd(ledger.committed):f}; "
                     f"this call may take {usd(amount):f}"
                 )
-            time.sleep(random.uniform(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
+            # Who has waited for long asks less often: each question is paid for.
+            longest = min(_LONGEST_PAUSE_SECONDS, 5 * _SHORTEST_PAUSE_SECONDS + (time.monotonic() - began) / 10)
+            time.sleep(random.uniform(_SHORTEST_PAUSE_SECONDS, longest))  # noqa: S311 - no secret
         return _Reserved(self._table, self._key, self._run, call, amount)
 
     def _missing(self, ledger: _Ledger, amount: int) -> int:
@@ -173,7 +172,7 @@ class _Reserved:
         self._close(cost, calls=1, usage=usage)
 
     def release(self) -> None:
-        """The call was refused unbilled: all is given back."""
+        """The call was refused before the model ran: all is given back."""
         self._close(0, calls=0)
 
     def keep(self) -> None:

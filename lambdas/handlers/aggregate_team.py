@@ -14,6 +14,7 @@ from adapters.settings import ClickHouseSettings, SpendingSettings
 from adapters.spending import read_spending
 from handlers.edge import Event, logged_errors
 from trace_summarization.aggregation import NOTHING_SPENT, aggregate_team
+from trace_summarization.errors import InvalidConfiguration, SpendingUnavailable
 from trace_summarization.models import (
     BatchRunRow,
     BatchSummarizationMetrics,
@@ -31,8 +32,14 @@ def _summary_store() -> ClickHouseSummaryStore:
     return ClickHouseSummaryStore.from_settings(ClickHouseSettings.from_environment(os.environ))
 
 
-def _spending(run: TeamRun) -> RunSpending:
-    return read_spending(SpendingSettings.from_environment(os.environ).coordination_table, run)
+def _spending(run: TeamRun) -> RunSpending | None:
+    """What the run's ledger holds, None when it cannot be read: that must not undo what the team has stored."""
+    table = SpendingSettings.from_environment(os.environ).coordination_table
+    try:
+        return read_spending(table, run)
+    except (SpendingUnavailable, InvalidConfiguration) as error:
+        logger.error("What the run has spent is unknown", extra={"error": type(error).__name__, "detail": str(error)})
+        return None
 
 
 @metrics.log_metrics

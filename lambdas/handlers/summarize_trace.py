@@ -2,7 +2,6 @@
 
 import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -23,7 +22,7 @@ logger = Logger()
 metrics = Metrics()
 
 
-def _pipeline(seconds_left: Callable[[], float]) -> TracePipeline:
+def _pipeline() -> TracePipeline:
     clickhouse = ClickHouseSettings.from_environment(os.environ)
     kafka = KafkaSettings.from_environment(os.environ)
     table = SpendingSettings.from_environment(os.environ).coordination_table
@@ -33,7 +32,7 @@ def _pipeline(seconds_left: Callable[[], float]) -> TracePipeline:
         model=_model(ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)),
         queue=_queue(kafka),
         embedding_models=kafka.embedding_models,
-        spending=lambda run: DynamoDbSpending(table, run, seconds_left),
+        spending=lambda run: DynamoDbSpending(table, run),
     )
 
 
@@ -63,7 +62,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() / 1_000
 
     try:
-        done = _pipeline(seconds_left).summarize(run, trace_id, phases, seconds_left)
+        done = _pipeline().summarize(run, trace_id, phases, seconds_left)
     finally:
         durations = {f"{phase}_seconds": round(seconds, 4) for phase, seconds in phases.seconds.items()}
         logger.append_keys(**durations)

@@ -25,12 +25,14 @@ def aggregate_team(
     run: TeamRun,
     outcomes: Sequence[SummarizationActivityResult],
     now: datetime,
-    spending: RunSpending = NOTHING_SPENT,
+    spending: RunSpending | None = NOTHING_SPENT,
 ) -> BatchSummarizationResult:
     """A team's result; queried = generated + skipped + failed + estimated.
 
-    Traces left out at sampling count as skipped. `spending` is what the run's ledger holds; a dry run has none.
+    Traces left out at sampling count as skipped. `spending` is what the run's ledger holds, None when
+    it could not be read: then the cost is None, and no calls and tokens are counted.
     """
+    counted = spending or NOTHING_SPENT
     generated = [outcome for outcome in outcomes if outcome.outcome == "generated"]
     embeddings = Counter(outcome.embedding for outcome in generated)
     skipped: Counter[SkipReason] = Counter(run.skipped_at_sampling)
@@ -48,11 +50,11 @@ def aggregate_team(
         summaries_skipped_by_reason=dict(sorted(skipped.items())),
         duration_seconds=round(max(0.0, (now - run.started_at).total_seconds()), 3),
         max_cost_usd=run.max_cost_usd,
-        cost_usd=None if run.price is None else float(usd(spending.spent_nano_usd)),
-        model_calls=spending.calls,
-        input_tokens=spending.input_tokens,
-        cached_input_tokens=spending.cached_input_tokens,
-        output_tokens=spending.output_tokens,
+        cost_usd=None if run.price is None or spending is None else float(usd(spending.spent_nano_usd)),
+        model_calls=counted.calls,
+        input_tokens=counted.input_tokens,
+        cached_input_tokens=counted.cached_input_tokens,
+        output_tokens=counted.output_tokens,
         traces_estimated=len(estimated),
         estimated_input_tokens=sum(outcome.input_tokens or 0 for outcome in estimated),
         estimated_cost_usd=_expected_cost(run, estimated),

@@ -53,9 +53,10 @@ MAX_OUTCOME_BYTES: Final = 150
 CLICKHOUSE_MAX_EXECUTION_SECONDS: Final = 60
 CLICKHOUSE_CLIENT_TIMEOUT_SECONDS: Final = 75
 KAFKA_DELIVERY_TIMEOUT_SECONDS: Final = 15
-MODEL_TIMEOUT_SECONDS: Final = (
-    120  # one answer with its waits, retries and repair; shortened to what the Lambda has left
-)
+# One answer with its waits, retries and repair; shortened to what the Lambda has left.
+MODEL_TIMEOUT_SECONDS: Final = 170
+# What a wait for money that other calls hold leaves of that time for the answer: so much, or half of what there is.
+MODEL_ANSWER_SECONDS: Final = 60.0
 MODEL_SHORTEST_ANSWER_SECONDS: Final = 5.0  # with less time than this left, nothing more is asked
 PLAN_LAMBDA_TIMEOUT_SECONDS: Final = 30
 PLAN_TIMEOUT_SECONDS: Final = 40
@@ -93,7 +94,6 @@ LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2,
 EXPECTED_OUTPUT_TOKENS: Final = {"detailed": 900, "minimal": 450}
 # Tokens of a request besides the trace's text: instructions, schema, and in a repair the answer that could not be used.
 PROMPT_TOKENS_LIMIT: Final = 6_000
-BUDGET_WAIT_SECONDS: Final = 30  # how long a call waits for money that other calls may give back
 # A reservation older than a Lambda can live is never given back: nobody waits for it.
 RESERVATION_LIFETIME_SECONDS: Final = GENERATE_SUMMARY_TIMEOUT_SECONDS
 LEDGER_RETENTION_DAYS: Final = 30  # longer than any run, so that a ledger can be looked into; then DynamoDB deletes it

@@ -98,8 +98,7 @@ def team_run(
     inputs = parse_inputs(BatchSummarizationInputs, raw_input)
     started_at = parse_rfc3339(execution_start)
     window = resolve_window(inputs, started_at)
-    # A second attempt of the team in the same coordinator run goes on with the first's cap; another run has another.
-    spending_key = started_by(raw_input) or execution_id
+    parent = started_by(raw_input)
     set_up = settings()
     limits = set_up.of_team(inputs.team_id)
     prices = PriceList.shipped(set_up.model_prices())
@@ -115,7 +114,7 @@ def team_run(
         execution_id=execution_id,
         started_at=started_at,
         deadline=started_at + timedelta(minutes=deadline_minutes),
-        spending_key=spending_key,
+        spending_key=execution_id if parent is None else _shared_key(parent, inputs, window),
         price=price,
         max_cost_usd=_cap(inputs, limits, price),
         max_input_tokens=_input_tokens(inputs, limits, prices.limits_of(inputs.model)),
@@ -123,6 +122,12 @@ def team_run(
         dry_run=inputs.dry_run,
     )
     return run, inputs
+
+
+def _shared_key(parent: str, inputs: BatchSummarizationInputs, window: Window) -> str:
+    """Under what the parent's attempts at the same work share one cap. Each window, mode and model is other work."""
+    span = f"{format_rfc3339(window.start)}/{format_rfc3339(window.end)}"
+    return f"{parent}#{span}#{inputs.mode}#{inputs.model}"
 
 
 def _cap(inputs: BatchSummarizationInputs, limits: TeamLimits, price: ModelPrice | None) -> float | None:

@@ -64,17 +64,22 @@ class Reservation(Protocol):
         """The call was answered: what it took stays spent, the rest is given back."""
 
     def release(self) -> None:
-        """The call was refused unbilled (a status of 4xx or 5xx, no connection): all is given back."""
+        """The call was refused before the model ran (429, 503, most 4xx, no connection): all is given back."""
 
     def keep(self) -> None:
-        """Whether it is billed is unknown (timed out, reset): all of it counts as spent."""
+        """Whether it is billed is unknown (timed out, reset, 504, a content filter): all of it counts as spent."""
 
 
 class Spending(Protocol):
     """What a team's run may still spend. Asked before every paid call, repairs and retries included."""
 
-    def reserve(self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None) -> Reservation:
-        """Set aside the most that the call can cost. Raises BudgetExhausted or SpendingUnavailable: nothing is paid."""
+    def reserve(
+        self, model: str, input_tokens: int, max_output_tokens: int, service_tier: str | None, wait_seconds: float
+    ) -> Reservation:
+        """Set aside the most that the call can cost; wait so long, while others may give back what is missing.
+
+        Raises BudgetExhausted or SpendingUnavailable: nothing is paid.
+        """
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,16 @@ def test_a_team_that_always_fails_is_listed_and_the_others_finish(bench: Workben
     assert len(bench.children_of(broken)) == 2
 
 
+def test_a_ledger_that_cannot_be_read_in_the_end_costs_a_team_its_cost_only(bench: Workbench) -> None:
+    team = bench.new_team()
+    bench.add_traces(team, 2)
+    with bench.changed_function("aggregate-team", {"COORDINATION_TABLE": "nowhere"}):
+        metrics = bench.metrics_of(team)
+    assert (metrics["summaries_generated"], metrics["cost_usd"]) == (2, None)
+    [record] = bench.batch_runs(team)
+    assert (record["summaries_generated"], record["cost_usd"]) == (2, None)
+
+
 def test_clickhouse_down_is_retried_then_fails_the_team_by_type(bench: Workbench) -> None:
     team = bench.new_team()
     bench.add_traces(team, 1)

@@ -167,10 +167,12 @@ class Workbench:
         )
 
     def ledger(self, team_id: int, execution: str) -> dict[str, Any]:
-        """The ledger's item of a team's run, as DynamoDB has it; empty when there is none."""
-        key = {"id": {"S": f"spending#{team_id}#{execution}"}}
-        answer = self.info.aws("dynamodb").get_item(TableName=self.info.coordination_table, Key=key)
-        return dict(answer.get("Item", {}))
+        """The ledger's item of a team's run that this execution is or started; empty when there is none."""
+        pages = self.info.aws("dynamodb").get_paginator("scan").paginate(TableName=self.info.coordination_table)
+        found = [item for page in pages for item in page["Items"] if execution in item["id"]["S"].split("#")]
+        of_team = [item for item in found if item["id"]["S"].startswith(f"spending#{team_id}#")]
+        assert len(of_team) <= 1
+        return dict(of_team[0]) if of_team else {}
 
     def summaries(self, team_id: int) -> dict[str, dict[str, Any]]:
         """The team's rows of the view, by trace id."""

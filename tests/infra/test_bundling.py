@@ -159,7 +159,7 @@ def test_first_states_answer_a_wrong_input_by_its_field(function: str, runtime: 
         ("plan_run", {"input": {}, **EXECUTION}, "SecretUnavailable"),
         ("sample_traces", {"input": {"team_id": 1}, **EXECUTION}, "SecretUnavailable"),
         ("summarize_trace", {"run": RUN, "trace_id": "a"}, "SecretUnavailable"),
-        ("aggregate_team", {"run": RUN, "outcomes": []}, "SpendingUnavailable"),
+        ("aggregate_team", {"run": RUN, "outcomes": []}, "SecretUnavailable"),
     ],
 )
 def test_function_starts_and_gets_as_far_as_its_first_call_of_aws(

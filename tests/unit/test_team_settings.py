@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.runs import run_of_team
 from trace_summarization.errors import InvalidConfiguration, InvalidInput
+from trace_summarization.planning import team_run
 from trace_summarization.prices import model_price
 from trace_summarization.team_settings import NO_SETTINGS, TeamSettings, parse_team_settings
 
@@ -42,7 +43,7 @@ def test_the_input_comes_before_both() -> None:
 
 
 def test_no_more_input_is_asked_for_than_the_model_s_context_has_room_for() -> None:
-    assert run_of_team(1, max_input_tokens=1_000_000, model="gpt-4o").max_input_tokens == 128_000 - 3_000 - 6_000
+    assert run_of_team(1, max_input_tokens=1_000_000, model="gpt-4o").max_input_tokens == 128_000 - 2_000 - 6_000
     assert run_of_team(1, max_input_tokens=1_000_000, model="unknown").max_input_tokens == 1_000_000
 
 
@@ -98,10 +99,33 @@ def test_what_is_not_allowed_is_refused_with_its_path(text: str, path: str) -> N
 # --- whose cap it is -------------------------------------------------------------------------------------------------
 
 
+_CHILD = {
+    "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:parent",
+    "window_start": "2025-01-15T10:00:00Z",
+    "window_end": "2025-01-15T11:00:00Z",
+}
+
+
 def test_attempts_of_a_team_in_one_coordinator_run_share_a_cap() -> None:
-    run = run_of_team(1, AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID="arn:coordinator")
-    assert run.spending_key == "arn:coordinator"
+    inputs = {"team_id": 1, **_CHILD}
+    first, _ = team_run(inputs, "2025-01-15T12:00:00Z", "arn:execution:1", 110)
+    second, _ = team_run(inputs, "2025-01-15T12:09:00Z", "arn:execution:2", 110)
+    assert first.spending_key == second.spending_key
     assert run_of_team(1).spending_key == run_of_team(1).execution_id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"window_start": "2025-01-15T09:00:00Z", "window_end": "2025-01-15T10:00:00Z"},
+        {"window_start": "2025-01-15T10:30:00Z"},
+        {"mode": "minimal"},
+        {"model": "gpt-4.1"},
+        {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:another-parent"},
+    ],
+)
+def test_each_window_mode_and_model_of_one_parent_has_a_cap_of_its_own(other: dict[str, str]) -> None:
+    assert run_of_team(1, **{**_CHILD, **other}).spending_key != run_of_team(1, **_CHILD).spending_key
 
 
 @pytest.mark.parametrize("value", [5, "", ["a"], "x" * 401])

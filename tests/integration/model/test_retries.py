@@ -12,7 +12,7 @@ import pytest
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
-from tests.integration.model.traces import LONG_ENOUGH_SECONDS, request_for
+from tests.integration.model.traces import LONG_ENOUGH_SECONDS, ONE_REQUEST_SECONDS, request_for
 from tests.spending import RecordedSpending
 from trace_summarization import constants as c
 from trace_summarization.errors import (
@@ -68,7 +68,30 @@ def test_an_endpoint_that_is_busy_is_asked_again_when_it_says(
     server.faults.replace([{"times": 1, "status": status, "headers": headers}])
     with _takes(*waits):
         assert model.answer(request_for(), LONG_ENOUGH_SECONDS, spending).content
-    assert spending.log == ["reserve", "release", "reserve", "settle"]
+    may_be_billed = status == 502
+    assert spending.log == ["reserve", "keep" if may_be_billed else "release", "reserve", "settle"]
+
+
+_FILTERED_BODY = {"error": {"message": "The response was filtered", "code": "content_filter"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "end"),
+    [
+        *((status, None, "release") for status in (400, 401, 403, 404, 409, 413, 422, 429, 498, 500, 501, 503, 529)),
+        *((status, None, "keep") for status in (408, 502, 504, 520, 524, 527)),
+        (400, _FILTERED_BODY, "keep"),
+        (400, {"error": {"message": "it triggered Azure OpenAI's content management policy"}}, "keep"),
+        (422, _FILTERED_BODY, "keep"),
+    ],
+)
+def test_only_what_the_model_cannot_have_run_for_is_given_back(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending, status: int, body: Any, end: str
+) -> None:
+    server.faults.replace([{"status": status, "headers": {"Retry-After": "60"}, "body": body}])
+    with pytest.raises(TraceSummarizationError):
+        model.answer(request_for(), ONE_REQUEST_SECONDS, spending)
+    assert spending.log == ["reserve", end]
 
 
 def test_a_date_to_come_back_at_is_kept(
@@ -155,6 +178,49 @@ def test_an_answer_is_paid_for_whatever_it_is_worth(
     assert spending.log == ["reserve", end]
 
 
+def _answer_with_usage(**usage: int) -> dict[str, Any]:
+    return {"status": 200, "body": {**_BODY_WITHOUT_USAGE, "usage": usage}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "output_tokens"),
+    [
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}, 603),  # Gemini's, which thought
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 218}, 198),
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 0}, 198),
+        ({"prompt_tokens": 20, "completion_tokens": 198}, 198),
+        ({"prompt_tokens": 20, "total_tokens": 623}, 603),
+    ],
+)
+def test_all_that_is_billed_as_output_counts(
+    server: ModelServer,
+    model: OpenAiSummaryModel,
+    spending: RecordedSpending,
+    usage: dict[str, int],
+    output_tokens: int,
+) -> None:
+    server.faults.replace([_answer_with_usage(**usage)])
+    answer = model.answer(request_for(), LONG_ENOUGH_SECONDS, spending)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (20, output_tokens)
+    assert spending.log == ["reserve", "settle"]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 0, "completion_tokens": 198, "total_tokens": 198},
+        {"prompt_tokens": 20, "completion_tokens": 0, "total_tokens": 20},
+    ],
+)
+def test_zeros_are_no_token_counts(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending, usage: dict[str, int]
+) -> None:
+    server.faults.replace([_answer_with_usage(**usage)])
+    assert model.answer(request_for(), LONG_ENOUGH_SECONDS, spending).content
+    assert spending.log == ["reserve", "keep"]
+
+
 def test_what_is_set_aside_is_what_the_request_can_take(
     server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending
 ) -> None:
@@ -178,6 +244,14 @@ def test_a_retry_that_is_not_affordable_ends_as_budget_exhausted_while_nothing_w
     server.faults.replace([{"status": 500, "headers": {"retry-after-ms": "10"}}])
     with pytest.raises(BudgetExhausted):
         model.answer(request_for(), LONG_ENOUGH_SECONDS, RecordedSpending(grants=1))
+
+
+@pytest.mark.parametrize(("timeout", "wait"), [(170.0, 110.0), (120.0, 60.0), (30.0, 15.0)])
+def test_the_budget_is_waited_for_as_long_as_an_answer_still_fits(
+    model: OpenAiSummaryModel, spending: RecordedSpending, timeout: float, wait: float
+) -> None:
+    model.answer(request_for(), timeout, spending)
+    assert [reserved.wait_seconds for reserved in spending.reserved] == [pytest.approx(wait, abs=1)]
 
 
 def test_a_wait_for_the_budget_is_part_of_the_time(server: ModelServer, model: OpenAiSummaryModel) -> None:

@@ -19,6 +19,7 @@ from trace_summarization.prices import nano_usd
 from trace_summarization.team_settings import parse_team_settings
 
 MODEL = "gpt-4.1-mini"  # 400 nano-USD per input token, 1,600 per output token
+WAIT_SECONDS = 50.0
 _TEAM_IDS = itertools.count(1)
 
 
@@ -27,8 +28,8 @@ def run(proxy: HttpProxy) -> TeamRun:
     return run_of_team(next(_TEAM_IDS), max_cost_usd=0.01)
 
 
-def ledger(run: TeamRun, seconds_left: float = 200.0) -> DynamoDbSpending:
-    return DynamoDbSpending(TABLE, run, lambda: seconds_left)
+def ledger(run: TeamRun) -> DynamoDbSpending:
+    return DynamoDbSpending(TABLE, run)
 
 
 def took(input_tokens: int | None, output_tokens: int | None, cached: int = 0, tier: str | None = None) -> ModelUsage:
@@ -44,7 +45,7 @@ def updates(_: str) -> bool:
 
 
 def test_a_settled_call_costs_what_it_took_and_gives_back_the_rest(run: TeamRun) -> None:
-    reservation = ledger(run).reserve(MODEL, 1_000, 1_000, None)
+    reservation = ledger(run).reserve(MODEL, 1_000, 1_000, None, WAIT_SECONDS)
     assert spent(run) == 1_000 * 400 + 1_000 * 1_600
     reservation.settle(took(1_000, 100, cached=500))
     told = read_spending(TABLE, run)
@@ -53,55 +54,55 @@ def test_a_settled_call_costs_what_it_took_and_gives_back_the_rest(run: TeamRun)
 
 
 def test_a_released_call_costs_nothing_and_is_no_call(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 1_000, 1_000, None).release()
+    ledger(run).reserve(MODEL, 1_000, 1_000, None, WAIT_SECONDS).release()
     assert (spent(run), read_spending(TABLE, run).calls) == (0, 0)
 
 
 def test_a_kept_call_costs_its_whole_reservation(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 1_000, 1_000, None).keep()
+    ledger(run).reserve(MODEL, 1_000, 1_000, None, WAIT_SECONDS).keep()
     assert (spent(run), read_spending(TABLE, run).calls) == (2_000_000, 1)
 
 
 def test_a_call_without_token_counts_costs_its_whole_reservation(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 1_000, 1_000, None).settle(took(None, None))
+    ledger(run).reserve(MODEL, 1_000, 1_000, None, WAIT_SECONDS).settle(took(None, None))
     assert spent(run) == 2_000_000
 
 
 def test_a_call_that_took_more_than_was_set_aside_counts_in_full(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 1_000, 100, None).settle(took(1_000, 1_000))
+    ledger(run).reserve(MODEL, 1_000, 100, None, WAIT_SECONDS).settle(took(1_000, 1_000))
     assert spent(run) == 2_000_000
 
 
 def test_a_call_beyond_the_cap_is_refused_at_once(run: TeamRun) -> None:
     began = time.monotonic()
     with pytest.raises(BudgetExhausted, match=r"^max_cost_usd: 0\.01"):
-        ledger(run).reserve(MODEL, 25_001, 0, None)
-    ledger(run).reserve(MODEL, 12_500, 0, None).settle(took(12_500, 0))
+        ledger(run).reserve(MODEL, 25_001, 0, None, WAIT_SECONDS)
+    ledger(run).reserve(MODEL, 12_500, 0, None, WAIT_SECONDS).settle(took(12_500, 0))
     with pytest.raises(BudgetExhausted):
-        ledger(run).reserve(MODEL, 12_501, 0, None)
+        ledger(run).reserve(MODEL, 12_501, 0, None, WAIT_SECONDS)
     assert time.monotonic() - began < 2
-    ledger(run).reserve(MODEL, 12_500, 0, None)
+    ledger(run).reserve(MODEL, 12_500, 0, None, WAIT_SECONDS)
     assert spent(run) == nano_usd(0.01), "the last nano-USD may be spent"
 
 
 def test_money_that_another_call_holds_is_waited_for(run: TeamRun) -> None:
-    holding = ledger(run).reserve(MODEL, 20_000, 0, None)
+    holding = ledger(run).reserve(MODEL, 20_000, 0, None, WAIT_SECONDS)
     threading.Timer(1.0, lambda: holding.settle(took(1_000, 0))).start()
     began = time.monotonic()
-    ledger(run).reserve(MODEL, 20_000, 0, None).release()
+    ledger(run).reserve(MODEL, 20_000, 0, None, WAIT_SECONDS).release()
     assert time.monotonic() - began > 0.8
 
 
-def test_the_wait_for_money_ends_within_a_quarter_of_the_time_left(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 20_000, 0, None)
+def test_the_wait_for_money_ends_when_its_time_is_over(run: TeamRun) -> None:
+    ledger(run).reserve(MODEL, 20_000, 0, None, WAIT_SECONDS)
     began = time.monotonic()
     with pytest.raises(BudgetExhausted):
-        ledger(run, seconds_left=4).reserve(MODEL, 20_000, 0, None)
+        ledger(run).reserve(MODEL, 20_000, 0, None, 1.0)
     assert 0.9 < time.monotonic() - began < 2.5
 
 
 def test_nobody_waits_for_a_call_whose_function_must_be_dead(run: TeamRun, aws: LocalAws) -> None:
-    ledger(run).reserve(MODEL, 20_000, 0, None)
+    ledger(run).reserve(MODEL, 20_000, 0, None, WAIT_SECONDS)
     client = aws.client("dynamodb")
     item = client.get_item(TableName=TABLE, Key={"id": {"S": f"spending#{run.team_id}#{run.spending_key}"}})["Item"]
     [call] = [name for name in item if name.startswith("call_")]
@@ -109,21 +110,21 @@ def test_nobody_waits_for_a_call_whose_function_must_be_dead(run: TeamRun, aws: 
     client.put_item(TableName=TABLE, Item=item)
     began = time.monotonic()
     with pytest.raises(BudgetExhausted):
-        ledger(run).reserve(MODEL, 20_000, 0, None)
+        ledger(run).reserve(MODEL, 20_000, 0, None, WAIT_SECONDS)
     assert time.monotonic() - began < 1
 
 
 def test_runs_of_another_execution_or_team_have_caps_of_their_own(run: TeamRun) -> None:
-    ledger(run).reserve(MODEL, 25_000, 0, None)
+    ledger(run).reserve(MODEL, 25_000, 0, None, WAIT_SECONDS)
     again = run.model_copy(update={"spending_key": "arn:execution:another"})
     other_team = run.model_copy(update={"team_id": run.team_id + 10_000})
     for other in (again, other_team):
-        ledger(other).reserve(MODEL, 25_000, 0, None)
+        ledger(other).reserve(MODEL, 25_000, 0, None, WAIT_SECONDS)
 
 
 def test_a_model_without_a_price_is_counted_and_not_capped(proxy: HttpProxy) -> None:
     run = run_of_team(next(_TEAM_IDS), model="my-own")
-    ledger(run).reserve("my-own", 10**9, 10**9, None).settle(took(700, 80))
+    ledger(run).reserve("my-own", 10**9, 10**9, None, WAIT_SECONDS).settle(took(700, 80))
     told = read_spending(TABLE, run)
     assert (told.spent_nano_usd, told.calls, told.input_tokens, told.output_tokens) == (0, 1, 700, 80)
 
@@ -131,13 +132,13 @@ def test_a_model_without_a_price_is_counted_and_not_capped(proxy: HttpProxy) -> 
 def test_a_price_of_the_deployment_s_own_is_used(proxy: HttpProxy) -> None:
     settings = parse_team_settings('{"prices": {"my-own": {"input": 1, "output": 2}}}')
     run = run_of_team(next(_TEAM_IDS), settings, model="my-own")
-    ledger(run).reserve("my-own", 1_000, 0, None)
+    ledger(run).reserve("my-own", 1_000, 0, None, WAIT_SECONDS)
     assert spent(run) == 1_000_000
 
 
 def test_another_model_than_the_run_s_is_refused(run: TeamRun) -> None:
     with pytest.raises(InvalidConfiguration, match=r"^model gpt-5: "):
-        ledger(run).reserve("gpt-5", 1, 1, None)
+        ledger(run).reserve("gpt-5", 1, 1, None, WAIT_SECONDS)
 
 
 # --- what is lost on the way -----------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_another_model_than_the_run_s_is_refused(run: TeamRun) -> None:
 
 def test_a_reservation_whose_answer_was_lost_counts_once(run: TeamRun, proxy: HttpProxy) -> None:
     with proxy.fault(Fault(updates, times=1, lose_answer=True)) as fault:
-        reservation = ledger(run).reserve(MODEL, 1_000, 0, None)
+        reservation = ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS)
     assert fault.taken == 1
     assert spent(run) == 400_000
     reservation.release()
@@ -153,7 +154,7 @@ def test_a_reservation_whose_answer_was_lost_counts_once(run: TeamRun, proxy: Ht
 
 
 def test_a_settlement_whose_answer_was_lost_counts_once(run: TeamRun, proxy: HttpProxy) -> None:
-    reservation = ledger(run).reserve(MODEL, 1_000, 0, None)
+    reservation = ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS)
     with proxy.fault(Fault(updates, times=1, lose_answer=True)) as fault:
         reservation.settle(took(500, 0))
     assert fault.taken == 1
@@ -165,12 +166,12 @@ def test_a_ledger_that_does_not_answer_is_unavailable_and_may_keep_what_was_aske
     run: TeamRun, proxy: HttpProxy
 ) -> None:
     with proxy.fault(Fault(updates, lose_answer=True)), pytest.raises(SpendingUnavailable):
-        ledger(run).reserve(MODEL, 1_000, 0, None)
+        ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS)
     assert spent(run) == 400_000
 
 
 def test_a_ledger_that_does_not_answer_at_settling_leaves_the_reservation_spent(run: TeamRun, proxy: HttpProxy) -> None:
-    reservation = ledger(run).reserve(MODEL, 1_000, 0, None)
+    reservation = ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS)
     with proxy.fault(Fault(updates, status=503)):
         reservation.settle(took(500, 0))
     assert spent(run) == 400_000
@@ -178,7 +179,7 @@ def test_a_ledger_that_does_not_answer_at_settling_leaves_the_reservation_spent(
 
 def test_a_missing_table_is_a_fault_of_the_configuration(run: TeamRun) -> None:
     with pytest.raises(InvalidConfiguration, match=r"^table nowhere: ResourceNotFoundException$"):
-        DynamoDbSpending("nowhere", run, lambda: 100).reserve(MODEL, 1, 1, None)
+        DynamoDbSpending("nowhere", run).reserve(MODEL, 1, 1, None, WAIT_SECONDS)
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def test_a_missing_table_is_a_fault_of_the_configuration(run: TeamRun) -> None:
 
 def test_forty_at_once_leave_exactly_what_their_calls_took(run: TeamRun) -> None:
     def call(number: int) -> int:
-        ledger(run).reserve(MODEL, 100, 0, None).settle(took(number % 90, 0))
+        ledger(run).reserve(MODEL, 100, 0, None, WAIT_SECONDS).settle(took(number % 90, 0))
         return (number % 90) * 400
 
     with ThreadPoolExecutor(40) as pool:
@@ -209,7 +210,7 @@ def test_forty_at_once_never_pass_the_cap_and_use_it_up_when_a_tenth_of_all_answ
 
     def call(number: int) -> bool:
         try:
-            reservation = ledger(run, seconds_left=20).reserve(MODEL, 1_000, 312, None)
+            reservation = ledger(run).reserve(MODEL, 1_000, 312, None, WAIT_SECONDS)
         except (BudgetExhausted, SpendingUnavailable):
             return False
         output = number % 60
