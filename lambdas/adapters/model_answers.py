@@ -70,7 +70,7 @@ def answer_in(completion: ChatCompletion, usage: ModelUsage) -> ModelAnswer:
         raise ModelRefused("stopped by the provider's content filter")
     if message.refusal:
         raise ModelRefused("the model refused")
-    content = _THINKING.sub("", message.content) if isinstance(message.content, str) else ""
+    content = _THINKING.sub("", _well_formed(message.content)) if isinstance(message.content, str) else ""
     is_cut_off = choice.finish_reason == "length"
     if not content.strip() and not is_cut_off:
         raise InvalidModelOutput("the answer holds no content")
@@ -151,6 +151,11 @@ def _error_words(error: openai.APIStatusError) -> list[str]:
     """The error's type and code as the provider states them, where they are single words."""
     words = (word for word in (error.type, error.code) if isinstance(word, str) and _ERROR_WORD.fullmatch(word))
     return list(dict.fromkeys(words))
+
+
+def _well_formed(text: str) -> str:
+    """The text without half surrogate pairs: JSON can hold them, and no request, in which a repair shows the answer."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _count(tokens: Any) -> int | None:

@@ -89,6 +89,15 @@ def test_the_first_request_and_its_repair_share_the_time(server: ModelServer, mo
     assert 7.0 < time.monotonic() - began < 8.5
 
 
+def test_an_answer_with_half_a_surrogate_pair_is_repaired(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending
+) -> None:
+    body = {"choices": [{"message": {"content": '{"title": "half \ud83d'}, "finish_reason": "stop"}]}
+    server.faults.replace([{"status": 200, "body": body, "times": 1}])
+    assert ask(model, spending=spending).summary.title == "The customer's secret is swordfish"
+    assert spending.log == ["reserve", "keep", "reserve", "settle"]
+
+
 class _Conversation(BaseHTTPRequestHandler):
     """Answers with what its server is given, and keeps what it is asked."""
 
