@@ -11,8 +11,11 @@ from trace_summarization import constants as c
 from trace_summarization.errors import (
     BudgetExhausted,
     InvalidModelOutput,
+    ModelOutputCutOff,
+    ModelRateLimited,
     ModelRefused,
     ModelUnavailable,
+    RetryableError,
     SpendingUnavailable,
     TraceSummarizationError,
 )
@@ -239,6 +242,29 @@ def test_whatever_ends_a_repair_the_first_answer_error_is_raised(
 ) -> None:
     with pytest.raises(InvalidModelOutput, match="^title: is missing, not a string$"):
         _summarized(_Scripted(_answer("{}"), second))
+
+
+@pytest.mark.parametrize(
+    "second", [BudgetExhausted("b"), SpendingUnavailable("s"), ModelRateLimited("r"), _answer("[]")]
+)
+def test_a_cut_off_answer_whose_repair_came_to_nothing_is_worth_another_attempt(
+    second: ModelAnswer | TraceSummarizationError,
+) -> None:
+    with pytest.raises(RetryableError, match=r"^the answer was cut off at 1000 tokens or the model's own limit$"):
+        _summarized(_Scripted(_answer('{"title": "half', is_cut_off=True), second))
+
+
+def test_a_cut_off_answer_for_whose_repair_there_is_no_time_is_worth_another_attempt() -> None:
+    model = _Scripted(_answer('{"title": "half', is_cut_off=True))
+    with pytest.raises(RetryableError, match="^the answer was cut off"):
+        _summarized(model, c.MODEL_SHORTEST_ANSWER_SECONDS - 1)
+    assert len(model.requests) == 1
+
+
+def test_two_answers_that_are_cut_off_are_final() -> None:
+    cut_off = _answer('{"title": "half', is_cut_off=True)
+    with pytest.raises(ModelOutputCutOff, match="^the answer was cut off at 1000 tokens .*, and so was the one before"):
+        _summarized(_Scripted(cut_off, cut_off))
 
 
 @pytest.mark.parametrize("error", [BudgetExhausted("b"), ModelRefused("r"), InvalidModelOutput("no choice")])

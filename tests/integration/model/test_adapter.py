@@ -25,7 +25,6 @@ from trace_summarization import constants as c
 from trace_summarization.errors import (
     InvalidModelOutput,
     ModelInputTooLong,
-    ModelOutputCutOff,
     ModelRateLimited,
     ModelRefused,
     ModelRejectedRequest,
@@ -109,7 +108,7 @@ def test_the_tokens_set_aside_are_those_that_the_server_counts(
         ({"kind": "wrong_schema"}, InvalidModelOutput, "title: is missing, not a string"),
         ({"kind": "refusal"}, ModelRefused, "the model refused"),
         ({"kind": "content_filter"}, ModelRefused, "stopped by the provider's content filter"),
-        ({"kind": "length"}, ModelOutputCutOff,
+        ({"kind": "length"}, InvalidModelOutput,
          f"the answer was cut off at {c.MAX_OUTPUT_TOKENS['detailed']} tokens or the model's own limit"),
         ({"kind": "reset"}, ModelUnavailable, None),
     ],

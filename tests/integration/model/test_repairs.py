@@ -38,7 +38,11 @@ def test_an_answer_that_cannot_be_used_is_repaired_once(
     [
         ("invalid_json", InvalidModelOutput, "the answer is not JSON (36 characters)"),
         ("wrong_schema", InvalidModelOutput, "title: is missing, not a string"),
-        ("length", ModelOutputCutOff, "the answer was cut off at 2000 tokens or the model's own limit"),
+        (
+            "length",
+            ModelOutputCutOff,
+            "the answer was cut off at 2000 tokens or the model's own limit, and so was the one before it",
+        ),
     ],
 )
 def test_a_repair_that_is_no_better_ends_as_the_first_answer_would_have(
