@@ -6,6 +6,7 @@
     |   |-- ClickHouseTimeout        the query ran into its time limit
     |   |-- ModelUnavailable         refused, reset, timed out, 5xx, and no time left to try again
     |   |-- ModelRateLimited         429, and no time left to try again
+    |   |-- ModelAnsweredNothing     no choice, no content: there is nothing to repair
     |   |-- InvalidModelOutput       not JSON, not the schema, cut off, and not repaired
     |   |-- SecretUnavailable        the secret store or parameter store did not answer
     |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
@@ -56,6 +57,13 @@ class ModelUnavailable(RetryableError):
 
 class ModelRateLimited(RetryableError):
     """The model's endpoint answered 429. Raised by the model adapter, which has waited as far as the time allowed."""
+
+
+class ModelAnsweredNothing(RetryableError):
+    """The endpoint answered 200 without a choice or without content. Raised by the model adapter.
+
+    Nothing was said that a repair could show: the state machine asks again.
+    """
 
 
 class InvalidModelOutput(RetryableError):

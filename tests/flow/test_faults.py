@@ -135,7 +135,7 @@ def test_one_failing_trace_is_counted_and_the_others_finish(bench: Workbench) ->
         ({"status": 503}, "ModelUnavailable", 6),
         ({"status": 429, "headers": {"Retry-After": "300"}}, "ModelRateLimited", 2),
         ({"kind": "reset"}, "ModelUnavailable", 2),
-        ({"kind": "nothing"}, "InvalidModelOutput", 2),
+        ({"kind": "nothing"}, "ModelAnsweredNothing", 2),
         ({"kind": "invalid_json"}, "InvalidModelOutput", 4),
         ({"kind": "wrong_schema"}, "InvalidModelOutput", 4),
         ({"status": 400}, "ModelRejectedRequest", 1),
