@@ -21,10 +21,11 @@ from trace_summarization.errors import (
 )
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
-from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
+from trace_summarization.prompts import EXAMPLE_TRACE, RESPONSE_SCHEMA, system_prompt, user_prompt
 from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
 from trace_summarization.text_repr.lines import Kind, Line
+from trace_summarization.tokens import count_tokens
 
 CONTENT = {2: "user: I want a refund of order 17", 4: "tool: order 17 was never paid", 9: "assistant: it was not paid"}
 RENDERED = TextRepr(
@@ -285,6 +286,27 @@ def test_the_static_part_of_the_prompt_knows_its_mode_and_nothing_of_the_trace()
     assert "5 to 10 bullets" in system_prompt("detailed")
     assert "0 to 2 notes" in system_prompt("minimal")
     assert "{" not in system_prompt("detailed").replace("{no|", "")
+
+
+@pytest.mark.parametrize("mode", ["minimal", "detailed"])
+def test_the_static_part_of_the_prompt_is_long_enough_to_be_cached(mode: Mode) -> None:
+    assert count_tokens(system_prompt(mode)) > 1_024
+
+
+def test_the_good_items_of_the_worked_example_pass_the_check_of_references_and_the_bad_ones_do_not() -> None:
+    numbered = [line.split(" ", 1) for line in EXAMPLE_TRACE.splitlines()]
+    example = TextRepr(
+        tuple(Line(int(number), True, text, Kind.OTHER, 0) for number, text in numbered), len(numbered), ()
+    )
+    good, bad = system_prompt("detailed").split("these would be good:")[1].split("these would be bad:")
+    for items, verified in ((good, True), (bad, False)):
+        shown = re.findall(r'^- (bullet|note) "(.+?)", line_refs "(.*?)": ', items, re.MULTILINE)
+        assert len(shown) == items.count("line_refs") > 2
+        given = [{"text": text, "line_refs": refs} for _, text, refs in shown]
+        summary = parse_summary(json.dumps({**ANSWER, "summary_bullets": given}), example)
+        assert {item.text: (item.verified, item.line_refs) for item in summary.bullets} == {
+            text: (verified, refs if verified else "") for _, text, refs in shown
+        }
 
 
 def test_the_trace_stands_between_marks_that_it_cannot_hold() -> None:
