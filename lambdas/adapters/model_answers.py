@@ -15,6 +15,7 @@ from openai.types.chat.chat_completion import Choice
 
 from trace_summarization.errors import (
     InvalidModelOutput,
+    ModelAnsweredNothing,
     ModelInputTooLong,
     ModelRateLimited,
     ModelRefused,
@@ -58,25 +59,25 @@ _THINKING: Final = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)  # of model
 
 
 def answer_in(completion: ChatCompletion, usage: ModelUsage) -> ModelAnswer:
-    """The answer that a completion holds. Raises ModelRefused or InvalidModelOutput."""
+    """The answer that a completion holds. Raises ModelRefused, ModelAnsweredNothing or InvalidModelOutput."""
     # The client checks nothing: a proxy's HTML page comes as a string, missing fields as None.
     if not isinstance(completion, ChatCompletion):
         raise InvalidModelOutput("the answer is not a chat completion")
     choices = completion.choices
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Choice):
-        raise InvalidModelOutput("the answer holds no choice")
+        raise ModelAnsweredNothing("the answer holds no choice")
     choice = choices[0]
     message = choice.message
     if message is None:
-        raise InvalidModelOutput("the answer's choice holds no message")
+        raise ModelAnsweredNothing("the answer's choice holds no message")
     if choice.finish_reason == _CONTENT_FILTER:
         raise ModelRefused("stopped by the provider's content filter")
     if message.refusal:
         raise ModelRefused("the model refused")
-    content = _THINKING.sub("", message.content) if isinstance(message.content, str) else ""
+    content = _THINKING.sub("", _well_formed(message.content)) if isinstance(message.content, str) else ""
     is_cut_off = choice.finish_reason == "length"
     if not content.strip() and not is_cut_off:
-        raise InvalidModelOutput("the answer holds no content")
+        raise ModelAnsweredNothing("the answer holds no content")
     return ModelAnswer(content, usage, is_cut_off)
 
 
@@ -179,6 +180,11 @@ def _holds_text(completion: object) -> bool:
     choices = getattr(completion, "choices", None)
     message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
     return bool(getattr(message, "content", None))
+
+
+def _well_formed(text: str) -> str:
+    """The text without half surrogate pairs: JSON can hold them, and no request, in which a repair shows the answer."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _count(tokens: Any) -> int | None:

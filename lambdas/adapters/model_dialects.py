@@ -2,7 +2,7 @@
 
 Everything is sent first in OpenAI's present form. Of an error that names a parameter the endpoint's dialect for that
 model is learned: the parameter is renamed or left out, for as long as the client lives. Every step is taken once and
-for good, so that there is an end to them.
+for good, so that there is an end to them; only the renaming is taken back once, when the new name is rejected too.
 """
 
 import re
@@ -16,10 +16,12 @@ from trace_summarization.ports import ChatMessage, ModelRequest
 from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME, schema_prompt
 from trace_summarization.requests import reasoning_effort
 
+LimitParameter = Literal["max_completion_tokens", "max_tokens"]
 AnswerFormat = Literal["json_schema", "json_object", "text"]
 
 # OpenAI and most gateways answer 400, FastAPI servers 422, OpenRouter 404, Ollama and llama.cpp also 500, others 501.
 _STATUSES_OF_DIALECT: Final = (400, 404, 422, 500, 501)
+_LIMIT_RENAMINGS: Final = 2  # to the older name and back
 _READ_OF_AN_ERROR: Final = 2_000  # characters: the head names the parameter, and the rest can hold the prompt
 
 
@@ -28,7 +30,8 @@ class Dialect:
     """How one model at one endpoint is asked."""
 
     answer_format: AnswerFormat = "json_schema"
-    limit_parameter: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    limit_parameter: LimitParameter = "max_completion_tokens"
+    limit_renamings: int = 0
     takes_effort: bool = True
     takes_service_tier: bool = True
     takes_system_role: bool = True
@@ -60,6 +63,14 @@ class Dialect:
             return (system, user, *further)
         return (replace(user, content=f"{system.content}\n{user.content}"), *further)
 
+    def with_limit_renamed(self) -> "Dialect | None":
+        """The limit under its other name; None once both names were rejected."""
+        if self.limit_renamings == _LIMIT_RENAMINGS:
+            return None
+        is_older = self.limit_parameter == "max_tokens"
+        other: LimitParameter = "max_completion_tokens" if is_older else "max_tokens"
+        return replace(self, limit_parameter=other, limit_renamings=self.limit_renamings + 1)
+
     def adapted_to(self, error: openai.APIStatusError, sent: Mapping[str, Any]) -> "Dialect | None":
         """The dialect that leaves out what the error rejects; None when it rejects nothing of what was sent."""
         if error.status_code not in _STATUSES_OF_DIALECT:
@@ -68,34 +79,49 @@ class Dialect:
         text = _head(error)
         for rule in _RULES:
             if rule.is_sent(sent) and rule.is_meant_by(named, text):
-                return rule.without(self)
+                adapted = rule.without(self)
+                if adapted is not None:
+                    return adapted
         return None
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """One thing that an endpoint may not take: how its errors name it, and how to do without."""
+    """One thing that an endpoint may not take: how its errors name it, and how to do without; None if in no way."""
 
     parameter: str  # pattern of the parameter that an error names in its field for it
     text: str  # pattern of what the error's text says where it names none
     is_sent: Callable[[Mapping[str, Any]], bool]
-    without: Callable[[Dialect], Dialect]
+    without: Callable[[Dialect], Dialect | None]
+    of_values: str | None = None  # pattern of what an error says that takes the parameter, but not its value
 
     def is_meant_by(self, named: str, text: str) -> bool:
         """Whether an error that names this parameter, or none and says this, is about it."""
+        if self.of_values is not None and re.search(self.of_values, text, re.IGNORECASE):
+            return False
         if named:
             return re.match(self.parameter, named) is not None
         return re.search(self.text, text, re.IGNORECASE) is not None
 
 
 _LESS_STRICT: Final[dict[AnswerFormat, AnswerFormat]] = {"json_schema": "json_object", "json_object": "text"}
+_TOO_HIGH: Final = r"too (large|high|big|many)|at most|maximum|exceeds?\b|(less|lower|smaller|greater|larger) than|<="
 _RULES: Final = (
     # Azure before API version 2024-09-01, vLLM before 0.6.4, LiteLLM in front of either.
     _Rule(
         r"max_completion_tokens",
         r"max_completion_tokens",
         lambda sent: "max_completion_tokens" in sent,
-        lambda dialect: replace(dialect, limit_parameter="max_tokens"),
+        lambda dialect: dialect.with_limit_renamed(),
+        of_values=_TOO_HIGH,
+    ),
+    # Models that reason, at OpenAI and Azure: a gateway before them may have rejected the other name for once.
+    _Rule(
+        r"max_tokens",
+        r"\bmax_tokens",
+        lambda sent: "max_tokens" in sent,
+        lambda dialect: dialect.with_limit_renamed(),
+        of_values=_TOO_HIGH,
     ),
     _Rule(
         r"service_tier",

@@ -25,11 +25,12 @@ metrics = Metrics()
 def _pipeline() -> TracePipeline:
     clickhouse = ClickHouseSettings.from_environment(os.environ)
     kafka = KafkaSettings.from_environment(os.environ)
+    model_secret_arn = ModelSettings.from_environment(os.environ).model_secret_arn
     table = SpendingSettings.from_environment(os.environ).coordination_table
     return TracePipeline(
         traces=ClickHouseTraceStore.from_settings(clickhouse),
         summaries=ClickHouseSummaryStore.from_settings(clickhouse),
-        model=_model(ModelSecret.read(ModelSettings.from_environment(os.environ).model_secret_arn)),
+        model=lambda: _model(ModelSecret.read(model_secret_arn)),
         queue=_queue(kafka),
         embedding_models=kafka.embedding_models,
         spending=lambda run: DynamoDbSpending(table, run),
@@ -85,7 +86,7 @@ def _log(done: PipelineResult) -> None:
         if usage
         else {}
     )
-    why = {"detail": str(done.skipped_because)} if done.skipped_because else {}
+    why = {"detail": str(done.because)} if done.because else {}
     if done.embedding_error is not None:
         extra = {"error": type(done.embedding_error).__name__, "detail": str(done.embedding_error)}
         logger.warning("Embedding request could not be queued", extra=extra)

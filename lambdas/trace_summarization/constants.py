@@ -123,7 +123,7 @@ AI_EVENT_NAMES: Final = (
     "$ai_feedback",
 )  # what counts as trace activity; summaries never do
 SUMMARY_ID_NAMESPACE: Final = UUID("6f1a9c1e-52a4-5d0e-9a5a-6a1f0d3b7c58")  # of the summary events' UUIDv5 ids
-PROMPT_VERSION: Final = "2"
+PROMPT_VERSION: Final = "3"
 
 EMBEDDING_TOPIC: Final = "document_embeddings_input"
 EMBEDDING_MESSAGE_VERSION: Final = 1

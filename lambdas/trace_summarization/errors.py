@@ -6,7 +6,8 @@
     |   |-- ClickHouseTimeout        the query ran into its time limit
     |   |-- ModelUnavailable         refused, reset, timed out, 5xx, and no time left to try again
     |   |-- ModelRateLimited         429, and no time left to try again
-    |   |-- InvalidModelOutput       not JSON, not the schema, empty, and not repaired
+    |   |-- ModelAnsweredNothing     no choice, no content: there is nothing to repair
+    |   |-- InvalidModelOutput       not JSON, not the schema, cut off, and not repaired
     |   |-- SecretUnavailable        the secret store or parameter store did not answer
     |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
     |-- EmbeddingNotQueued           counted with its trace, never ends a state
@@ -19,7 +20,7 @@
         |-- ModelRejectedRequest     4xx other than 429, and 429 for an exhausted quota
         |-- ModelInputTooLong        the trace does not fit the model's context or its limit per minute
         |-- ModelRefused             a refusal or the content filter
-        |-- ModelOutputCutOff        the answer did not fit its limit, nor did a shorter one
+        |-- ModelOutputCutOff        the answer did not fit its limit, nor did one asked to be shorter
         |-- BudgetExhausted          the run's cap leaves no money for a call: the trace is skipped
         `-- UnexpectedError          a fault of our own: the type and place are logged, not the message
 
@@ -58,10 +59,17 @@ class ModelRateLimited(RetryableError):
     """The model's endpoint answered 429. Raised by the model adapter, which has waited as far as the time allowed."""
 
 
-class InvalidModelOutput(RetryableError):
-    """The model answered with nothing, with something that is not JSON, or outside the schema, and did not repair it.
+class ModelAnsweredNothing(RetryableError):
+    """The endpoint answered 200 without a choice or without content. Raised by the model adapter.
 
-    Retried by the state machine: models do not answer the same way twice.
+    Nothing was said that a repair could show: the state machine asks again.
+    """
+
+
+class InvalidModelOutput(RetryableError):
+    """The model answered with something that is not JSON, outside the schema or cut off, and did not repair it.
+
+    Retried by the state machine: models do not answer the same way twice, and what kept it from a repair may pass.
     """
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
-from trace_summarization.errors import BudgetExhausted, ModelUnavailable, TraceSummarizationError
+from trace_summarization.errors import BudgetExhausted, InvalidConfiguration, ModelUnavailable, TraceSummarizationError
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event
 from trace_summarization.models import (
     EmbeddingOutcome,
@@ -50,21 +50,24 @@ class Phases:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The outcome that the state machine counts, and what the log says of it."""
+    """The outcome that the state machine counts, and what the log says of it.
+
+    `because`: the error that left the trace out, or that kept a dry run from looking for its stored summary.
+    """
 
     result: SummarizationActivityResult
     usage: ModelUsage | None = None
     embedding_error: TraceSummarizationError | None = None
-    skipped_because: TraceSummarizationError | None = None
+    because: TraceSummarizationError | None = None
 
 
 @dataclass(frozen=True)
 class TracePipeline:
-    """The parts that one trace passes through."""
+    """The parts that one trace passes through. `model` is called where it is needed: it reads a secret."""
 
     traces: TraceStore
     summaries: SummaryStore
-    model: SummaryModel
+    model: Callable[[], SummaryModel]
     queue: EmbeddingQueue
     embedding_models: tuple[str, ...]
     spending: Callable[[TeamRun], Spending]
@@ -103,20 +106,20 @@ class TracePipeline:
         phases: Phases,
         seconds_left: Callable[[], float],
     ) -> PipelineResult:
-        identity = SummaryIdentity(rendered.text, run.mode, run.model, self.model.provider)
+        if run.dry_run:
+            return self._estimated(run, trace_id, extent, rendered, phases)
+        model = self.model()
+        identity = SummaryIdentity(rendered.text, run.mode, run.model, model.provider)
         with phases.measure("fetch"):
             stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
-        holds = stored is not None and still_holds(stored, identity, trace_id)
-        if run.dry_run:
-            return _estimated(0 if holds else summary_request(rendered.text, run.mode, run.model).input_tokens)
-        if stored is not None and holds:
+        if stored is not None and still_holds(stored, identity, trace_id):
             return self._queue_stored(run, trace_id, stored, phases)
         with phases.measure("model"):
             timeout = min(float(c.MODEL_TIMEOUT_SECONDS), seconds_left() - _RESERVED_SECONDS)
             if timeout < c.MODEL_SHORTEST_ANSWER_SECONDS:
                 raise ModelUnavailable(f"only {timeout:.0f} s left for the model: not asked")
             try:
-                answered = summarize(rendered, run.mode, run.model, self.model, timeout, self.spending(run))
+                answered = summarize(rendered, run.mode, run.model, model, timeout, self.spending(run))
             except BudgetExhausted as error:
                 return _skipped(SkipReason.BUDGET, error)
         usage = priced(run.price, answered.usages)
@@ -135,6 +138,25 @@ class TracePipeline:
         with phases.measure("queue"):
             message = embedding_request(run.team_id, event.timestamp, event.properties, self.embedding_models)
             return self._queued(message, reused=False, usage=usage)
+
+    def _estimated(
+        self, run: TeamRun, trace_id: str, extent: TraceExtent, rendered: TextRepr, phases: Phases
+    ) -> PipelineResult:
+        """What a run would send: nothing where the stored summary still holds.
+
+        What a run costs is asked before the model's secret is filled. Without it nobody knows whose summary would be
+        reused: all are counted.
+        """
+        request = summary_request(rendered.text, run.mode, run.model)
+        try:
+            provider = self.model().provider
+        except InvalidConfiguration as error:
+            return _estimated(request.input_tokens, error)
+        with phases.measure("fetch"):
+            stored = self.summaries.find(run.team_id, trace_id, run.mode, extent.first_event)
+        identity = SummaryIdentity(rendered.text, run.mode, run.model, provider)
+        holds = stored is not None and still_holds(stored, identity, trace_id)
+        return _estimated(0 if holds else request.input_tokens)
 
     def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> PipelineResult:
         """Queue a reused summary's embedding again, unless every model already holds this very content."""
@@ -169,11 +191,11 @@ def _generated(
     return PipelineResult(result, usage, error)
 
 
-def _estimated(input_tokens: int) -> PipelineResult:
+def _estimated(input_tokens: int, because: TraceSummarizationError | None = None) -> PipelineResult:
     """What a dry run found: no tokens where the stored summary still holds."""
     result = SummarizationActivityResult(outcome="estimated", reused=input_tokens == 0, input_tokens=input_tokens)
-    return PipelineResult(result)
+    return PipelineResult(result, because=because)
 
 
 def _skipped(reason: SkipReason, why: TraceSummarizationError | None = None) -> PipelineResult:
-    return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason), skipped_because=why)
+    return PipelineResult(SummarizationActivityResult(outcome="skipped", reason=reason), because=why)

@@ -1,6 +1,7 @@
 """What the model is asked: instructions per mode, the trace as delimited data, the schema of the answer.
 
-What does not depend on the trace stands first, the same for every trace of a mode, so that providers can cache it.
+What does not depend on the trace stands first, the same for every trace of a mode, so that providers can cache it:
+OpenAI caches what requests begin with from 1,024 tokens on, which the instructions reach with their worked example.
 What does stands between marks with a random tag: a trace can neither close the block nor open one of its own.
 
 A change of anything here that changes answers needs a new `PROMPT_VERSION`: stored summaries are reused by it.
@@ -66,17 +67,56 @@ empty string if no line does. Write references nowhere else. Use plain text with
 such as keys and passwords. Write in English.
 """
 
+EXAMPLE_TRACE: Final = """\
+1 trace boat-rental-assistant (2 generations, 2 spans, 1 error, 3.4 s)
+2 #1 generation gpt-4.1-mini (0.9 s, 812 -> 41 tokens)
+3 system: You help the guests of the boat rental at Lantern Lake.
+4 user: Please move my rowing boat from 3 pm to 5 pm on Saturday, booking LL-204.
+5 output assistant calls: find_booking(id="LL-204")
+6 #2 span find_booking (0.1 s)
+7 output: booking LL-204, rowing boat, Saturday 15:00, paid
+8 #3 span move_booking (2 s, error)
+9 input: booking LL-204, Saturday 17:00
+10 error: SlotTaken: no rowing boat is free at 17:00
+11 #4 generation gpt-4.1-mini (0.4 s, 903 -> 22 tokens)
+12 [2 messages as in L4-5]
+13 output assistant: Done! Your rowing boat is yours from 5 pm on Saturday."""
+
+_EXAMPLE = f"""
+An example, which is not part of the trace that you are given: take nothing from it. Of a trace such as
+
+{EXAMPLE_TRACE}
+
+these would be good:
+- title "Failed move of a rowing boat was confirmed": what was wanted and what became of it.
+- bullet "The guest asked to move the rowing boat of booking LL-204 from 3 pm to 5 pm on Saturday.", line_refs "L4": \
+who wanted what, with the names and numbers that tell this trace from others.
+- bullet "move_booking failed with SlotTaken: no rowing boat was free at 17:00.", line_refs "L8-10": which tool, which \
+error, and the lines of both.
+- note "The assistant confirmed the rowing boat for 5 pm although move_booking had failed.", line_refs "L10, L13": the \
+two lines that contradict each other.
+
+And these would be bad:
+- bullet "The assistant used its tools to process the request.", line_refs "L1-13": it fits every trace, and the whole \
+trace shows nothing in particular.
+- bullet "The booking was moved.", line_refs "L13": the assistant said so, and L10 shows that it is not true.
+- bullet "The guest repeated the wish.", line_refs "L12": that line only stands for L4 and L5, which nobody said again.
+- note "The guest was annoyed by the wait.", line_refs "": no line says so.
+- note "The rental should offer other times.", line_refs "L10": advice, and nothing that happened.
+"""
+
 
 def system_prompt(mode: Mode) -> str:
     """The instructions: the same for every trace of a mode."""
     size = SUMMARY_SIZES[mode]
-    return _INSTRUCTIONS.format(
+    instructions = _INSTRUCTIONS.format(
         title_words=c.MAX_TITLE_WORDS,
         steps="3 to 7" if mode == "minimal" else "5 to 10",
         fewest_bullets=size.fewest_bullets,
         most_bullets=size.most_bullets,
         most_notes=size.most_notes,
     )
+    return instructions + _EXAMPLE
 
 
 def user_prompt(text: str) -> str:

@@ -43,7 +43,8 @@ def summarize(
     """Ask the model for a summary of the rendered trace, and once more if its answer cannot be used.
 
     `timeout_seconds` bounds all of it. The second request shows the model its answer and names what is wrong; it is
-    made only while there is time and money for it. Whatever prevents or ends it, the first answer's error is raised.
+    made only while there is time and money for it. Whatever prevents or ends it, the first answer's error is raised,
+    which another attempt can help; only after two answers that were cut off it is ModelOutputCutOff.
     Raises the `Model*` errors, InvalidModelOutput, and BudgetExhausted or SpendingUnavailable while nothing was paid.
     """
     began = time.monotonic()
@@ -51,22 +52,32 @@ def summarize(
     answer = model.answer(request, timeout_seconds, spending)
     try:
         return SummarizedTrace(_summary_in(answer, request, rendered, mode), (answer.usage,))
-    except (InvalidModelOutput, ModelOutputCutOff) as error:
+    except InvalidModelOutput as error:
         seconds_left = timeout_seconds - (time.monotonic() - began)
         if seconds_left < c.MODEL_SHORTEST_ANSWER_SECONDS:
             raise
+        repair = repair_request(request, answer, str(error))
         try:
-            repaired = model.answer(repair_request(request, answer, str(error)), seconds_left, spending)
-            return SummarizedTrace(_summary_in(repaired, request, rendered, mode), (answer.usage, repaired.usage))
+            repaired = model.answer(repair, seconds_left, spending)
         except TraceSummarizationError as repair_error:
             raise error from repair_error
+        if answer.is_cut_off and repaired.is_cut_off:
+            raise ModelOutputCutOff(f"{_cut_off_at(repair)}, and so was the one before it") from error
+        try:
+            summary = _summary_in(repaired, repair, rendered, mode)
+        except InvalidModelOutput as repair_error:
+            raise error from repair_error
+        return SummarizedTrace(summary, (answer.usage, repaired.usage))
 
 
 def _summary_in(answer: ModelAnswer, request: ModelRequest, rendered: TextRepr, mode: Mode) -> TraceSummary:
     if answer.is_cut_off:
-        limit = request.max_output_tokens
-        raise ModelOutputCutOff(f"the answer was cut off at {limit} tokens or the model's own limit")
+        raise InvalidModelOutput(_cut_off_at(request))
     return parse_summary(answer.content, rendered, mode)
+
+
+def _cut_off_at(request: ModelRequest) -> str:
+    return f"the answer was cut off at {request.max_output_tokens} tokens or the model's own limit"
 
 
 @dataclass(frozen=True)

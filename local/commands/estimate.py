@@ -1,6 +1,7 @@
 """`estimate`: what a run would send to the model, and what that would cost."""
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from local.commands.run import (
     run_and_tell,
 )
 from local.executions import Progress
-from local.output import Output, data_dir_option, json_option, stack_options
+from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option, stack_options
 from local.session import running_or_own_stack
 from trace_summarization.constants import DEFAULT_MODEL
 from trace_summarization.timestamps import format_rfc3339
@@ -60,13 +61,20 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         hint = hint_for_nothing(info, given, execution, hours)
     require_success(execution, output)
     model = given.get("model", DEFAULT_MODEL)
+    failed_teams = (execution.output or {}).get("failed_team_ids", [])
+    failed_traces = sum(told["summaries_failed"] for told in teams.values())
+    # What failed would cost something too: a sum without it would pass for the whole.
+    is_complete = not failed_teams and not failed_traces
     costs = [told["estimated_cost_usd"] for told in teams.values()]
     document: dict[str, Any] = {
         "execution": execution.arn,
         "model": model,
         "traces": sum(told["traces_estimated"] for told in teams.values()),
         "input_tokens": sum(told["estimated_input_tokens"] for told in teams.values()),
-        "estimated_cost_usd": None if None in costs else round(sum(costs), 9),
+        "estimated_cost_usd": round(sum(costs), 9) if is_complete and None not in costs else None,
+        "teams_failed": len(failed_teams),
+        "failed_team_ids": failed_teams,
+        "summaries_failed": failed_traces,
         "teams": [{"team_id": team_id, **told} for team_id, told in sorted(teams.items())],
     }
     output.say()
@@ -78,8 +86,11 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         )
     output.say(
         f"  {'all':10} {document['traces']:>5} traces {document['input_tokens']:>21} input tokens"
-        f"   {_usd(document['estimated_cost_usd'])} with {model}"
+        f"   {_usd(document['estimated_cost_usd']) if is_complete else 'unknown cost (incomplete)'} with {model}"
     )
+    if not is_complete:
+        listed = f" ({', '.join(map(str, failed_teams))})" if failed_teams else ""
+        output.say(f"\nCould not be estimated: {len(failed_teams)} teams{listed}, {failed_traces} traces")
     if hours:
         document["nearest_hours"] = [{"hour": format_rfc3339(busy.hour), "traces": busy.traces} for busy in hours]
         listed = ", ".join(f"{format_rfc3339(busy.hour)} ({busy.traces} traces)" for busy in hours)
@@ -88,6 +99,8 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         document["hint"] = hint
         output.say(f"\n{hint}")
     output.result(document)
+    if not is_complete:
+        sys.exit(FAILURE_EXIT_CODE)
 
 
 def _usd(amount: float | None) -> str:

@@ -252,6 +252,28 @@ def test_an_estimate_of_a_model_without_a_price_says_so(command_line: CommandLin
     assert "max_cost_usd: 1 cannot be kept" in refused.stderr
 
 
+def test_an_estimate_that_misses_a_team_has_no_cost_and_fails(command_line: CommandLine) -> None:
+    command_line.json("load", str(GATEWAY), str(FRAMEWORKS))
+    command_line.json("teams", "--set", "3,5")
+    info = StackInfo.model_validate(command_line.info)
+    _put_team_settings(info, '{"teams": {"3": {"max_cost_usd": -1}}}')
+    window = ["--window-start", "2025-01-15T00:00:00Z", "--window-end", "2025-01-16T00:00:00Z", "--max-traces", "1"]
+    try:
+        told = command_line("estimate", *window, "--json")
+    finally:
+        _put_team_settings(info, "{}")
+    document = json.loads(told.stdout)
+    assert told.returncode == 1
+    assert document["teams_failed"] == len(document["failed_team_ids"]) > 0
+    assert 3 in document["failed_team_ids"]
+    assert (document["summaries_failed"], document["estimated_cost_usd"]) == (0, None)
+    assert "Could not be estimated: " in told.stderr
+
+
+def _put_team_settings(info: StackInfo, text: str) -> None:
+    info.aws("ssm").put_parameter(Name=info.team_settings_parameter, Type="String", Value=text, Overwrite=True)
+
+
 def test_an_empty_window_names_the_nearest_hours_with_data(command_line: CommandLine) -> None:
     command_line.json("load", str(FRAMEWORKS), str(GATEWAY))
     empty = ["--window-start", "2025-01-16T03:00:00Z", "--window-end", "2025-01-16T04:00:00Z"]

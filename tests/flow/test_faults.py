@@ -145,7 +145,7 @@ def test_one_failing_trace_is_counted_and_the_others_finish(bench: Workbench) ->
         ({"status": 503}, "ModelUnavailable", 6),
         ({"status": 429, "headers": {"Retry-After": "300"}}, "ModelRateLimited", 2),
         ({"kind": "reset"}, "ModelUnavailable", 2),
-        ({"kind": "nothing"}, "InvalidModelOutput", 2),
+        ({"kind": "nothing"}, "ModelAnsweredNothing", 2),
         ({"kind": "invalid_json"}, "InvalidModelOutput", 4),
         ({"kind": "wrong_schema"}, "InvalidModelOutput", 4),
         ({"status": 400}, "ModelRejectedRequest", 1),
@@ -266,3 +266,18 @@ def test_hostile_events_do_not_fail_a_run(bench: Workbench) -> None:
     metrics = bench.metrics_of(team)
     assert metrics["traces_queried"] == len(hostile)
     assert metrics["summaries_generated"] == len(hostile), metrics
+
+
+@pytest.mark.parametrize("secret", [None, "not JSON"])
+def test_a_dry_run_needs_no_model_secret_and_then_counts_every_trace(bench: Workbench, secret: str | None) -> None:
+    team = bench.new_team()
+    bench.add_traces(team, 2)
+    told = bench.metrics_of(team, dry_run=True)
+    bench.metrics_of(team)
+    client = bench.info.aws("secretsmanager")
+    unfilled = client.create_secret(Name=f"unfilled-{team}", **({"SecretString": secret} if secret else {}))["ARN"]
+    with bench.changed_function("summarize-trace", {"MODEL_SECRET_ARN": unfilled}):
+        without = bench.metrics_of(team, dry_run=True)
+    assert (without["traces_estimated"], without["summaries_failed"], without["summaries_reused"]) == (2, 0, 0)
+    # The tag around a trace is random: it takes a few tokens more or less.
+    assert without["estimated_input_tokens"] == pytest.approx(told["estimated_input_tokens"], rel=0.02)

@@ -11,17 +11,21 @@ from trace_summarization import constants as c
 from trace_summarization.errors import (
     BudgetExhausted,
     InvalidModelOutput,
+    ModelOutputCutOff,
+    ModelRateLimited,
     ModelRefused,
     ModelUnavailable,
+    RetryableError,
     SpendingUnavailable,
     TraceSummarizationError,
 )
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
-from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt, user_prompt
+from trace_summarization.prompts import EXAMPLE_TRACE, RESPONSE_SCHEMA, system_prompt, user_prompt
 from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
 from trace_summarization.text_repr.lines import Kind, Line
+from trace_summarization.tokens import count_tokens
 
 CONTENT = {2: "user: I want a refund of order 17", 4: "tool: order 17 was never paid", 9: "assistant: it was not paid"}
 RENDERED = TextRepr(
@@ -241,6 +245,29 @@ def test_whatever_ends_a_repair_the_first_answer_error_is_raised(
         _summarized(_Scripted(_answer("{}"), second))
 
 
+@pytest.mark.parametrize(
+    "second", [BudgetExhausted("b"), SpendingUnavailable("s"), ModelRateLimited("r"), _answer("[]")]
+)
+def test_a_cut_off_answer_whose_repair_came_to_nothing_is_worth_another_attempt(
+    second: ModelAnswer | TraceSummarizationError,
+) -> None:
+    with pytest.raises(RetryableError, match=r"^the answer was cut off at 1000 tokens or the model's own limit$"):
+        _summarized(_Scripted(_answer('{"title": "half', is_cut_off=True), second))
+
+
+def test_a_cut_off_answer_for_whose_repair_there_is_no_time_is_worth_another_attempt() -> None:
+    model = _Scripted(_answer('{"title": "half', is_cut_off=True))
+    with pytest.raises(RetryableError, match="^the answer was cut off"):
+        _summarized(model, c.MODEL_SHORTEST_ANSWER_SECONDS - 1)
+    assert len(model.requests) == 1
+
+
+def test_two_answers_that_are_cut_off_are_final() -> None:
+    cut_off = _answer('{"title": "half', is_cut_off=True)
+    with pytest.raises(ModelOutputCutOff, match="^the answer was cut off at 1000 tokens .*, and so was the one before"):
+        _summarized(_Scripted(cut_off, cut_off))
+
+
 @pytest.mark.parametrize("error", [BudgetExhausted("b"), ModelRefused("r"), InvalidModelOutput("no choice")])
 def test_without_an_answer_there_is_nothing_to_repair(error: TraceSummarizationError) -> None:
     model = _Scripted(error)
@@ -259,6 +286,27 @@ def test_the_static_part_of_the_prompt_knows_its_mode_and_nothing_of_the_trace()
     assert "5 to 10 bullets" in system_prompt("detailed")
     assert "0 to 2 notes" in system_prompt("minimal")
     assert "{" not in system_prompt("detailed").replace("{no|", "")
+
+
+@pytest.mark.parametrize("mode", ["minimal", "detailed"])
+def test_the_static_part_of_the_prompt_is_long_enough_to_be_cached(mode: Mode) -> None:
+    assert count_tokens(system_prompt(mode)) > 1_024
+
+
+def test_the_good_items_of_the_worked_example_pass_the_check_of_references_and_the_bad_ones_do_not() -> None:
+    numbered = [line.split(" ", 1) for line in EXAMPLE_TRACE.splitlines()]
+    example = TextRepr(
+        tuple(Line(int(number), True, text, Kind.OTHER, 0) for number, text in numbered), len(numbered), ()
+    )
+    good, bad = system_prompt("detailed").split("these would be good:")[1].split("these would be bad:")
+    for items, verified in ((good, True), (bad, False)):
+        shown = re.findall(r'^- (bullet|note) "(.+?)", line_refs "(.*?)": ', items, re.MULTILINE)
+        assert len(shown) == items.count("line_refs") > 2
+        given = [{"text": text, "line_refs": refs} for _, text, refs in shown]
+        summary = parse_summary(json.dumps({**ANSWER, "summary_bullets": given}), example)
+        assert {item.text: (item.verified, item.line_refs) for item in summary.bullets} == {
+            text: (verified, refs if verified else "") for _, text, refs in shown
+        }
 
 
 def test_the_trace_stands_between_marks_that_it_cannot_hold() -> None:

@@ -213,6 +213,27 @@ def test_what_an_endpoint_rejects_is_left_out_and_the_trace_summarized(
     assert server.requests()["count"] == rejected + 2, "what was learned is remembered"
 
 
+def test_a_renamed_limit_is_renamed_back_once_when_the_other_name_is_rejected(
+    server: ModelServer, model: OpenAiSummaryModel
+) -> None:
+    only_once = _openai_error("Unrecognized request argument supplied: max_completion_tokens")
+    never = _openai_error(
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "max_tokens",
+        "unsupported_parameter",
+    )
+    server.faults.replace(
+        [
+            {**_rejects({"max_completion_tokens": None}, 400, only_once), "times": 1},
+            _rejects({"max_tokens": None}, 400, never),
+        ]
+    )
+    ask(model)
+    ask(model)
+    sent = [{"max_completion_tokens", "max_tokens"} & set(entry["parameters"]) for entry in _requests(server)]
+    assert sent == [{"max_completion_tokens"}, {"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
+
+
 def test_what_is_learned_of_one_model_is_not_held_against_another(
     server: ModelServer, model: OpenAiSummaryModel
 ) -> None:
@@ -284,12 +305,16 @@ def test_an_endpoint_without_flex_is_asked_at_the_standard_tier_from_then_on(
          ModelInputTooLong),
         (400, _litellm_error("ContextWindowExceededError: BedrockException: Input is too long for requested model."),
          ModelInputTooLong),
+        (400, _openai_error("max_completion_tokens is too large: 9000. This model supports at most 4096 completion "
+                            "tokens, whereas you provided 9000.", "max_completion_tokens", "invalid_value"),
+         ModelRejectedRequest),
+        (400, _vllm_error("max_completion_tokens must be less than or equal to 4096"), ModelRejectedRequest),
         (400, _openai_error("Invalid 'messages[1].content': string too long.", "messages[1].content",
                             "string_above_max_length"), ModelInputTooLong),
     ],
     ids=["OpenAI without the model", "another parameter", "Azure without the deployment", "Bedrock without the API",
          "Azure's filter", "LiteLLM's filter", "vLLM's context", "newer vLLM's context", "Ollama's context",
-         "LiteLLM's context", "OpenAI's size"],
+         "LiteLLM's context", "a limit too high", "a limit too high, unnamed", "OpenAI's size"],
 )  # fmt: skip
 def test_an_error_that_leaving_out_cannot_help_is_final_at_once(
     server: ModelServer, model: OpenAiSummaryModel, status: int, body: Any, error: type[TraceSummarizationError]
@@ -305,11 +330,11 @@ def test_an_error_that_leaving_out_cannot_help_is_final_at_once(
 def test_an_endpoint_that_rejects_whatever_is_sent_ends(
     server: ModelServer, model: OpenAiSummaryModel, status: int
 ) -> None:
-    everything = "max_completion_tokens, service_tier, reasoning, response_format, system role: unsupported"
+    everything = "max_completion_tokens, max_tokens, service_tier, reasoning, response_format, system role: unsupported"
     server.faults.replace([{"status": status, "body": _openai_error(everything)}])
     with pytest.raises(ModelRejectedRequest):
         ask(model, name="gpt-5")
-    assert server.requests()["count"] == 6, "one more than there is to leave out"
+    assert server.requests()["count"] == 7, "one more than there is to leave out or to rename"
 
 
 def test_a_server_error_that_names_no_parameter_teaches_nothing(server: ModelServer, model: OpenAiSummaryModel) -> None:

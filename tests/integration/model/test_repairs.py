@@ -38,7 +38,11 @@ def test_an_answer_that_cannot_be_used_is_repaired_once(
     [
         ("invalid_json", InvalidModelOutput, "the answer is not JSON (36 characters)"),
         ("wrong_schema", InvalidModelOutput, "title: is missing, not a string"),
-        ("length", ModelOutputCutOff, "the answer was cut off at 2000 tokens or the model's own limit"),
+        (
+            "length",
+            ModelOutputCutOff,
+            "the answer was cut off at 2000 tokens or the model's own limit, and so was the one before it",
+        ),
     ],
 )
 def test_a_repair_that_is_no_better_ends_as_the_first_answer_would_have(
@@ -87,6 +91,15 @@ def test_the_first_request_and_its_repair_share_the_time(server: ModelServer, mo
     with pytest.raises(InvalidModelOutput):
         ask(model, timeout_seconds=2.5 + c.MODEL_SHORTEST_ANSWER_SECONDS)
     assert 7.0 < time.monotonic() - began < 8.5
+
+
+def test_an_answer_with_half_a_surrogate_pair_is_repaired(
+    server: ModelServer, model: OpenAiSummaryModel, spending: RecordedSpending
+) -> None:
+    body = {"choices": [{"message": {"content": '{"title": "half \ud83d'}, "finish_reason": "stop"}]}
+    server.faults.replace([{"status": 200, "body": body, "times": 1}])
+    assert ask(model, spending=spending).summary.title == "The customer's secret is swordfish"
+    assert spending.log == ["reserve", "keep", "reserve", "settle"]
 
 
 class _Conversation(BaseHTTPRequestHandler):

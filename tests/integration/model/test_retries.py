@@ -18,6 +18,7 @@ from trace_summarization import constants as c
 from trace_summarization.errors import (
     BudgetExhausted,
     InvalidModelOutput,
+    ModelAnsweredNothing,
     ModelRateLimited,
     ModelRefused,
     ModelRejectedRequest,
@@ -147,10 +148,10 @@ _BODY_WITHOUT_USAGE = {"choices": [{"message": {"content": "{}"}, "finish_reason
         ({"status": 429, "body": {"error": {"code": "insufficient_quota"}}}, ModelRejectedRequest, "release"),
         ({"kind": "refusal"}, ModelRefused, "settle"),
         ({"kind": "content_filter"}, ModelRefused, "settle"),
-        ({"kind": "nothing"}, InvalidModelOutput, "settle"),
+        ({"kind": "nothing"}, ModelAnsweredNothing, "settle"),
         ({"kind": "reset"}, ModelUnavailable, "keep"),
         ({"status": 200, "body": "<html>"}, InvalidModelOutput, "keep"),
-        ({"status": 200, "body": {"choices": []}}, InvalidModelOutput, "keep"),
+        ({"status": 200, "body": {"choices": []}}, ModelAnsweredNothing, "keep"),
     ],
 )
 def test_what_cannot_be_helped_is_asked_once_and_accounted_for(
