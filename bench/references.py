@@ -67,7 +67,7 @@ class _Trace:
 
     @cached_property
     def evidence(self) -> LineEvidence:
-        return LineEvidence(self.rendered.lines)
+        return LineEvidence(self.rendered.lines, self.rendered.pointers)
 
     @cached_property
     def numbers(self) -> list[int]:

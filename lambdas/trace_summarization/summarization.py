@@ -108,7 +108,7 @@ def parse_summary(content: str, rendered: TextRepr, mode: Mode = c.DEFAULT_MODE)
     fields = _object(content)
     size = SUMMARY_SIZES[mode]
     title = _title(_string(fields, "title"))
-    evidence = LineEvidence(rendered.lines)
+    evidence = LineEvidence(rendered.lines, rendered.pointers)
     bullets = [_checked(item, evidence) for item in _items(fields, "summary_bullets", size.most_bullets)]
     notes = [_checked(item, evidence) for item in _items(fields, "interesting_notes", size.most_notes)]
     if not title:

@@ -32,9 +32,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN_LETTERS = 0.2  # share of them from which on a text is in another script
 _READ_FOR_LANGUAGE = 5_000  # characters
 
-# How lines stand for others that were printed before: `[same as L4-9]`, `[6 messages as in L4-30]`.
-_POINTER = re.compile(r"\[(?:[^\[\]]{1,40} )?as (?:in )?(L\d[^\[\]]{0,80})\]")
-_POINTED = re.compile(r"L(\d{1,7})(?:-L?(\d{1,7}))?")
+# How lines say that they stand for others; which ones is known from the rendering, never read from a text.
+_POINTER = re.compile(r"\[(?:[^\[\]]{1,40} )?as (?:in )?L\d[^\[\]]{0,80}\]")
 
 
 class _Weight(NamedTuple):
@@ -72,10 +71,14 @@ class LineEvidence:
 
     Args:
         lines: content by line number, without the number's prefix; lines that were not shown are absent.
+        pointers: first and last lines of what a line stands for instead of repeating it, by the line's number.
     """
 
-    def __init__(self, lines: Mapping[int, str]) -> None:
+    def __init__(
+        self, lines: Mapping[int, str], pointers: Mapping[int, Sequence[tuple[int, int]]] | None = None
+    ) -> None:
         self._lines = lines
+        self._pointers = pointers or {}
         self._numbers = sorted(lines)
         self._sizes: dict[int, int] = {}
         places: dict[str, dict[int, None]] = defaultdict(dict)
@@ -126,11 +129,15 @@ class LineEvidence:
         return self._numbers[bisect_left(self._numbers, given.first) : bisect_right(self._numbers, given.last)]
 
     def _pointed_at(self, numbers: Iterable[int]) -> Iterable[int]:
-        """The lines that pointers among these lines stand for."""
-        for number in numbers:
-            pointer = _POINTER.search(self._lines[number])
-            for first, last in _POINTED.findall(pointer[1]) if pointer else ():
-                yield from self._between(LineRange(int(first), int(last or first)))
+        """The lines that pointers among these lines stand for, and those that these stand for in turn."""
+        seen: set[int] = set()
+        waiting = [number for number in numbers if number in self._pointers]
+        while waiting:
+            for first, last in self._pointers[waiting.pop()]:
+                new = set(self._between(LineRange(first, last))) - seen
+                seen |= new
+                waiting += [number for number in new if number in self._pointers]
+        return seen
 
     def _best_part(self, given: LineRange, places: _Places) -> LineRange:
         """The lines within a range, `_NARROWED_LINES` apart at most, that hold most of what the statement says."""

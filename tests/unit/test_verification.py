@@ -32,11 +32,16 @@ TRACE = {
     22: "output assistant: I am sorry, that invoice is locked and cannot be reversed.",
     23: "user: That is a pity.",
     24: "trace output: [same as L22]",
+    25: "feedback: [same as L24]",
+    26: "tool note: see [as in L14]",
 }
 
 
+POINTERS = {16: ((14, 14),), 24: ((22, 22),), 25: ((24, 24),)}
+
+
 def kept(statement: str, refs: str, lines: Mapping[int, str] = TRACE) -> str:
-    return written_refs(LineEvidence(lines).supporting(statement, parse_refs(refs).ranges))
+    return written_refs(LineEvidence(lines, POINTERS).supporting(statement, parse_refs(refs).ranges))
 
 
 @pytest.mark.parametrize(
@@ -100,11 +105,16 @@ def test_a_heading_may_be_cited_for_what_stands_below_it() -> None:
     assert kept("The call fails with PermissionDenied because older invoices are locked.", "L20") == "L20"
 
 
-@pytest.mark.parametrize("refs", ["L16", "L24"])
+@pytest.mark.parametrize("refs", ["L16", "L24", "L25"])
 def test_a_pointer_stands_for_the_lines_it_names(refs: str) -> None:
     statements = {"L16": "The status in_transit comes back, shipped 2024-05-20.", "L24": "The invoice stays locked."}
+    statements["L25"] = statements["L24"]
     assert kept(statements[refs], refs) == refs
     assert kept("Noah Müller lives in Zürich.", refs) == ""
+
+
+def test_a_text_that_looks_like_a_pointer_stands_for_nothing() -> None:
+    assert kept("The status in_transit comes back, shipped 2024-05-20.", "L26") == ""
 
 
 def long_trace(**content: str) -> dict[int, str]:

@@ -31,6 +31,9 @@ _WORTH: Final[Mapping[Kind, float]] = {
 _WHOLE: Final = frozenset({Kind.HEADING, Kind.ERROR, Kind.POINTER, Kind.GAP})
 _WORTH_OF_FIRST_AND_LAST = 20  # what was wanted first, and what was answered in the end
 _WORTH_OF_ERRORS = 30  # when they do not fit as a whole
+_SMALLEST_WISH = 150  # tokens that the first wish and the last answer keep
+_SMALLEST_STUB = 24
+_LITTLE_WORTH = 2.0
 _SMALLEST_ENTRY = 12  # tokens that every entry keeps while none has to go
 _TOKENS_OF_A_GAP = 12
 _TOKENS_OF_A_BARE_GAP = 3
@@ -38,7 +41,8 @@ _FEW_TOKENS = 200  # a cap below this leaves no room to say what is missing
 _HEAD_SHARE = 0.6  # of what stays of an entry; the rest is its end
 _LONGEST_PERIOD = 8  # events of one round of a loop
 _FEWEST_ROUNDS = 3
-_CITED = re.compile(r"\d+")
+_BARE_GAP = "[...]"
+_NUMBERS = re.compile(r"#\d+ |in #\d+|[\d.,]+ s\b|[\d?]+ -> [\d?]+ tokens|\$[\d.]+")
 _SEARCH_STEPS = 16
 _FEWEST_CHARACTERS = 16  # of a line that is cut within itself
 
@@ -93,6 +97,10 @@ def _total(lines: Iterable[_Sized]) -> int:
 # --- gaps ------------------------------------------------------------------------------------------------------------
 
 
+def _spans(line: Line) -> Sequence[tuple[int, int]]:
+    return [(line.number, line.number)] if line.number else line.refers
+
+
 @dataclass(frozen=True)
 class _Gaps:
     """Makes the lines that say what is missing: with its numbers, or bare where every token counts."""
@@ -109,10 +117,8 @@ class _Gaps:
         """The gap that these lines leave; nothing for no lines."""
         if not lines:
             return []
-        numbers = [line.number for line, _ in lines if line.number]
-        place = f" {line_range(numbers[0], numbers[-1])}" if numbers else ""
-        text = "[...]" if self.bare else f"[...{place} left out{': ' if why else ''}{why} ...]"
-        return [_sized(Line(0, False, text, Kind.GAP, lines[0].line.event), self.tokens_of)]
+        left_out = [span for line, _ in lines for span in _spans(line)]
+        return [_sized(_gap_line(left_out, lines[0].line.event, self.bare, why), self.tokens_of)]
 
 
 def _without_adjacent_gaps(lines: Sequence[Line]) -> Iterator[Line]:
@@ -120,13 +126,17 @@ def _without_adjacent_gaps(lines: Sequence[Line]) -> Iterator[Line]:
     for is_gap, group in itertools.groupby(lines, key=lambda line: line.kind is Kind.GAP):
         members = list(group)
         if is_gap and len(members) > 1:
-            cited = [int(number) for gap in members for number in _CITED.findall(gap.text.partition(" left")[0])]
-            whys = [why for gap in members if (why := gap.text.partition(" left out: ")[2])]
-            place = f" {line_range(min(cited), max(cited))} left out" if cited else ""
-            text = f"[...{place}{': ' if whys else ' '}{whys[0] if whys else '...]'}" if place else members[0].text
-            yield members[0]._replace(text=text)
+            left_out = [lines for gap in members for lines in gap.refers]
+            bare = members[0].text == _BARE_GAP
+            yield _gap_line(left_out, members[0].event, bare)
         else:
             yield from members
+
+
+def _gap_line(left_out: Sequence[tuple[int, int]], event: int, bare: bool, why: str = "") -> Line:
+    span = (min(first for first, _ in left_out), max(last for _, last in left_out))
+    text = _BARE_GAP if bare else f"[... {line_range(*span)} left out{': ' if why else ''}{why} ...]"
+    return Line(0, False, text, Kind.GAP, event, (span,))
 
 
 # --- loops -----------------------------------------------------------------------------------------------------------
@@ -151,14 +161,21 @@ def _without_loops(lines: list[_Sized], gaps: _Gaps) -> list[_Sized]:
     return kept
 
 
-def _signature(event: Iterable[_Sized]) -> tuple[object, ...]:
-    return tuple((line.kind, line.text) for line, _ in event if line.kind not in (Kind.HEADING, Kind.POINTER))
+def _signature(event: Iterable[_Sized]) -> tuple[tuple[Kind, str], ...]:
+    """What an event says, but for its number, times and tokens; a failed one is like none that succeeded."""
+    return tuple(
+        (line.kind, _NUMBERS.sub("", line.text) if line.kind is Kind.HEADING else line.text)
+        for line, _ in event
+        if line.kind is not Kind.POINTER
+    )
 
 
-def _loop_at(signatures: Sequence[tuple[object, ...]], start: int) -> tuple[int, int]:
+def _loop_at(signatures: Sequence[tuple[tuple[Kind, str], ...]], start: int) -> tuple[int, int]:
     """Period and rounds of a loop that starts here; no rounds when none does. A loop of silent events is none."""
     for period in range(1, _LONGEST_PERIOD + 1):
-        if not any(signatures[start : start + period]):
+        if not any(
+            any(kind is not Kind.HEADING for kind, _ in signature) for signature in signatures[start : start + period]
+        ):
             continue
         end = start + period
         while end < len(signatures) and signatures[end] == signatures[end - period]:
@@ -179,12 +196,21 @@ def _entries(lines: Sequence[_Sized]) -> list[_Entry]:
             groups.append([])
         groups[-1].append(sized)
     kinds = [group[0].line.kind for group in groups]
-    first_wish = next((at for at, kind in enumerate(kinds) if kind is Kind.USER), -1)
-    last_answer = next((at for at in reversed(range(len(kinds))) if kinds[at] is Kind.ASSISTANT), -1)
+    texts = [group[0].line.text for group in groups]
+    places = range(len(groups))
+    first_wish = _first(places, lambda at: kinds[at] is Kind.USER, lambda at: texts[at].startswith("input"))
+    last_answer = _first(
+        places[::-1], lambda at: kinds[at] is Kind.ASSISTANT, lambda at: texts[at].startswith("output")
+    )
     return [
         _Entry(tuple(group), _WORTH_OF_FIRST_AND_LAST if at in (first_wish, last_answer) else _worth(group))
         for at, group in enumerate(groups)
     ]
+
+
+def _first(places: Iterable[int], *tests: Callable[[int], bool]) -> int:
+    """The first place that passes the first test, else the first that passes the next; -1 for none."""
+    return next((at for test in tests for at in places if test(at)), -1)
 
 
 def _worth(lines: Sequence[_Sized]) -> float | None:
@@ -263,10 +289,15 @@ def _is_error(entry: _Entry) -> bool:
 
 def _entry_within(entry: _Entry, level: float, gaps: _Gaps) -> list[_Sized]:
     """The entry's beginning and end, as much as the level allows, with a gap between them."""
-    limit = entry.size if entry.worth is None else max(_SMALLEST_ENTRY, int(level * entry.worth))
     lines = list(entry.lines)
+    if entry.worth is None:
+        return lines
+    smallest = _SMALLEST_WISH if entry.worth == _WORTH_OF_FIRST_AND_LAST else _SMALLEST_ENTRY
+    limit = max(smallest, int(level * entry.worth))
     if entry.size <= limit + gaps.cost:
         return lines
+    if limit < _SMALLEST_STUB and entry.worth <= _LITTLE_WORTH:
+        return gaps.of(lines)  # a few words of a tool's output say less than what they take
     head = used = 0
     while head < len(lines) and used + lines[head].tokens <= limit * _HEAD_SHARE:
         used += lines[head].tokens

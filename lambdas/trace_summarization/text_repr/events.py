@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr.blocks import signature
-from trace_summarization.text_repr.entries import Conversation, first_of, is_empty, name_of
+from trace_summarization.text_repr.entries import Conversation, Message, is_empty, name_of
 from trace_summarization.text_repr.failures import error_text
-from trace_summarization.text_repr.lines import Kind, LineWriter
+from trace_summarization.text_repr.lines import Kind, LineWriter, line_range
 from trace_summarization.text_repr.messages import is_conversation, messages_of
 from trace_summarization.text_repr.plain_text import compact_json, equality_key
 from trace_summarization.text_repr.tools import catalogue
@@ -62,6 +62,8 @@ _SILENT_PROPERTIES = frozenset(
 )
 _INPUT_LABELS = {_GENERATION: ("user", ""), _EMBEDDING: ("input", "")}  # role of what names none, prefix
 _SMALLEST_HTTP_ERROR = 400
+_NO_ERROR = frozenset({"false", "none", "null", "0"})
+_BILLED = frozenset({_GENERATION, _EMBEDDING})  # spans around them record the same tokens and costs again
 _SMALLEST_COST_USD = 1e-9
 
 
@@ -75,13 +77,13 @@ class EventRenderer:
 
     def trace_start(self, properties: Mapping[str, object]) -> None:
         """The trace's own input and error."""
-        self._value(first_of(properties, *_INPUT_KEYS), "", "trace input ")
+        self._values(_recorded(properties, _INPUT_KEYS), "", "trace input ")
         self._error(properties, "trace error")
         self._others(properties)
 
     def trace_end(self, properties: Mapping[str, object]) -> None:
         """The trace's own output."""
-        self._value(first_of(properties, *_OUTPUT_KEYS), "", "trace output ")
+        self._values(_recorded(properties, _OUTPUT_KEYS), "", "trace output ")
 
     def event(self, node: Node) -> None:
         """One event's heading, tools, input, error, output and whatever else it records."""
@@ -91,25 +93,25 @@ class EventRenderer:
         self._tools(properties.get("$ai_tools"))
         self._input(node.event)
         self._error(properties, "error")
-        output = next((properties[key] for key in _OUTPUT_KEYS if not is_empty(properties.get(key))), None)
-        if node.event.event == _EMBEDDING:
-            output = "[a vector]" if output is not None else None
-        self._value(output, "assistant" if is_generation else "", "output ")
-        if is_generation and output is None and not _has_error(properties):
+        outputs = _recorded(properties, _OUTPUT_KEYS)
+        if node.event.event == _EMBEDDING and outputs:
+            outputs = ["[a vector]"]
+        self._values(outputs, "assistant" if is_generation else "", "output ")
+        if is_generation and not outputs and not _has_error(properties):
             self._writer.structure("output: [not recorded]")
         self._others(properties)
 
     def _input(self, event: TraceEvent) -> None:
         """What went in; of a tool's span, where the call that it runs stands already, just that."""
-        value = first_of(event.properties, *_INPUT_KEYS)
-        if event.event == _SPAN and isinstance(value, dict) and value:
-            called = self._writer.known(signature(name_of(event.properties.get("$ai_span_name")), value))
+        values = _recorded(event.properties, _INPUT_KEYS)
+        if event.event == _SPAN and len(values) == 1 and isinstance(values[0], dict):
+            called = self._writer.known(signature(name_of(event.properties.get("$ai_span_name")), values[0]))
             if called is not None:
-                self._writer.structure(f"input: [as in {called}]", Kind.POINTER)
+                self._writer.structure(f"input: [as in {line_range(*called)}]", Kind.POINTER, [called])
                 return
         # The texts of an embedding are each a line of their own, not data to be printed as JSON.
         role, prefix = _INPUT_LABELS.get(event.event, ("", "input "))
-        self._value(value, role, prefix)
+        self._values(values, role, prefix)
 
     def _tools(self, tools: object) -> None:
         """The tools, where they are not those of the event before."""
@@ -120,17 +122,23 @@ class EventRenderer:
             self._last_tools = key
             self._writer.entry("tools", catalogue(tools))
 
-    def _value(self, value: object, role: str, prefix: str) -> None:
-        if role == "" and isinstance(value, dict | list) and not is_conversation(value):
-            value = compact_json(value) if value else None  # a tool's arguments or result: data, not a conversation
-        self._writer.messages(messages_of(value, role, self._conversation), prefix)
+    def _values(self, values: Sequence[object], role: str, prefix: str) -> None:
+        """What an event records under one or several names, each once."""
+        told: list[list[Message]] = []
+        for value in values:
+            # A tool's arguments or result is data, not a conversation.
+            is_data = role == "" and isinstance(value, dict | list) and not is_conversation(value)
+            messages = messages_of(compact_json(value) if is_data else value, role, self._conversation)
+            if messages not in told:
+                self._writer.messages(messages, prefix)
+                told.append(messages)
 
     def _error(self, properties: Mapping[str, object], label: str) -> None:
         error = properties.get("$ai_error")
-        if not is_empty(error):
+        if not _is_no_error(error):
             self._writer.entry(label, error_text(error))
         elif _has_error(properties):
-            self._writer.structure(f"{label}: [no details recorded]")
+            self._writer.structure(f"{label}: [no details recorded]", Kind.ERROR)
 
     def _others(self, properties: Mapping[str, object]) -> None:
         """Properties no rule knows, such as an evaluation's result or a user's feedback."""
@@ -140,6 +148,15 @@ class EventRenderer:
             if not is_empty(value):
                 text = value if isinstance(value, str) else compact_json(value)
                 self._writer.entry(str(key).removeprefix("$ai_").replace("_", " "), text)
+
+
+def _recorded(properties: Mapping[str, object], keys: Sequence[str]) -> list[object]:
+    return [value for key in keys if not is_empty(value := properties.get(key))]
+
+
+def _is_no_error(error: object) -> bool:
+    """Nothing, or the way some SDKs write that there was none."""
+    return is_empty(error) or error is False or error == 0 or (isinstance(error, str) and error.lower() in _NO_ERROR)
 
 
 def trace_facts(properties: Mapping[str, object], events: Sequence[TraceEvent]) -> str:
@@ -191,7 +208,8 @@ def _numbers(properties: Mapping[str, object]) -> list[str]:
 
 
 def _total(events: Sequence[TraceEvent], key: str) -> float | None:
-    values = [value for event in events if (value := seconds_of(event.properties.get(key))) is not None]
+    billed = [event for event in events if event.event in _BILLED] or events
+    values = [value for event in billed if (value := seconds_of(event.properties.get(key))) is not None]
     return sum(values) if values else None
 
 
@@ -199,7 +217,7 @@ def _has_error(properties: Mapping[str, object]) -> bool:
     flag = properties.get("$ai_is_error")
     if isinstance(flag, str):
         flag = _flag_of(flag)
-    return bool(flag) or not is_empty(properties.get("$ai_error"))
+    return bool(flag) or not _is_no_error(properties.get("$ai_error"))
 
 
 def _flag_of(text: str) -> bool:

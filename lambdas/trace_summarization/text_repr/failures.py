@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from trace_summarization.text_repr.entries import TECHNICAL_KEYS, is_empty
+from trace_summarization.text_repr.entries import is_empty
 from trace_summarization.text_repr.plain_text import compact_json
 
 _KIND_KEYS = ("type", "name", "code", "status", "statusCode", "status_code")
@@ -24,21 +24,22 @@ def _told(error: dict[str, object]) -> str:
     """Kinds first, then messages, outermost first; then all other members as JSON."""
     kinds: list[str] = []
     messages: list[str] = []
-    rest: dict[str, object] = {}
+    rest: dict[str, list[object]] = {}
     for body in _bodies(error, 0):
         for key, value in body.items():
             if key in _KIND_KEYS and isinstance(value, str | int) and not isinstance(value, bool):
                 kinds.append(str(value))
             elif key in _MESSAGE_KEYS and isinstance(value, str):
                 messages.append(value)
-            elif key not in _REQUEST_IDS | TECHNICAL_KEYS and not is_empty(value) and not _is_body(key, value):
-                rest[str(key)] = value
+            elif key not in _REQUEST_IDS and not is_empty(value) and not _is_body(key, value):
+                rest.setdefault(str(key), []).append(value)
     # "error" as a type says nothing beside the label.
     parts = [part for part in dict.fromkeys([*kinds, *messages]) if part and part != "error"]
     text = ": ".join(parts)
     if not rest:
         return text or compact_json(error)
-    return f"{text} {compact_json(rest)}".lstrip()
+    told = {key: values[0] if len(values) == 1 else values for key, values in rest.items()}
+    return f"{text} {compact_json(told)}".lstrip()
 
 
 def _bodies(error: dict[str, object], depth: int) -> Iterator[dict[str, object]]:

@@ -1,19 +1,13 @@
-"""Which lines say a message: found again whatever its white space, and whatever ids a framework gave it anew."""
+"""Which lines say a message: found again whatever its white space, and whatever the order of a call's arguments."""
 
-import re
 from collections.abc import Iterable
 
 from trace_summarization.text_repr.entries import Message
 
-# Ids that a framework gives anew each time it writes the same message: equal texts but for these are equal.
-_CHANGING_IDS = re.compile(
-    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-    r"|(?:call|toolu|tooluse|fc|msg|chatcmpl|resp|run|req|rs|lc_run)[_-]{1,2}[A-Za-z0-9_-]{8,})\b"
-)
-_SEARCHED_FOR_IDS = 500  # characters; longer texts are recognized by their lines
 _WORDS_OF_A_START = 8
+_CALLS = " calls"
 
-_Lines = tuple[int, int]
+Lines = tuple[int, int]
 _Texts = tuple[tuple[str, str], ...]  # label and text of each entry
 _Start = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -21,19 +15,20 @@ _Start = tuple[tuple[str, tuple[str, ...]], ...]
 class KnownMessages:
     """The messages so far, and the lines that said each of them first.
 
-    Most messages are told apart by their first words; white space and ids are looked at where these are equal only.
+    Most messages are told apart by their first words; the rest is looked at where these are equal only. The ids that a
+    framework gives anew each time it writes a message are no part of what is compared: reading leaves them out.
     """
 
     def __init__(self) -> None:
         # A history brings the same message object again. Holding it keeps its id from being given anew.
-        self._lines_by_identity: dict[int, tuple[Message, _Lines]] = {}
-        self._first_by_start: dict[_Start, tuple[_Texts, _Lines]] = {}
-        self._lines_by_key: dict[_Texts, _Lines] = {}  # of messages that share their start
-        self._key_by_text: dict[str, str] = {}
+        self._lines_by_identity: dict[int, tuple[Message, Lines]] = {}
+        self._first_by_start: dict[_Start, tuple[_Texts, Lines]] = {}
+        self._lines_by_key: dict[_Texts, Lines] = {}  # of messages that share their start
+        self._key_by_text: dict[tuple[str, str], str] = {}
 
-    def run(self, messages: Iterable[Message]) -> list[_Lines]:
+    def run(self, messages: Iterable[Message]) -> list[Lines]:
         """First and last line of each message, as far as the messages are known without a gap."""
-        run: list[_Lines] = []
+        run: list[Lines] = []
         for message in messages:
             same = self._lines_by_identity.get(id(message))
             if same is not None and same[0] is message:
@@ -47,7 +42,7 @@ class KnownMessages:
             run.append(lines)
         return run
 
-    def note(self, message: Message, lines: _Lines) -> None:
+    def note(self, message: Message, lines: Lines) -> None:
         """Note the lines that a message was written on; those that said it before stay the ones to be named."""
         texts = _compared(message)
         start = _start_of(texts)
@@ -58,7 +53,7 @@ class KnownMessages:
                 self._lines_by_key[self._key_of(texts)] = lines
         self._lines_by_identity[id(message)] = (message, known)
 
-    def _found(self, texts: _Texts, start: _Start) -> _Lines | None:
+    def _found(self, texts: _Texts, start: _Start) -> Lines | None:
         first = self._first_by_start.get(start)
         if first is None:
             return None
@@ -68,11 +63,16 @@ class KnownMessages:
         return self._lines_by_key.get(self._key_of(texts))
 
     def _key_of(self, texts: _Texts) -> _Texts:
-        return tuple([(label, self._key_by_text.get(text) or self._new_key(text)) for label, text in texts])
+        return tuple(
+            [(label, self._key_by_text.get((label, text)) or self._new_key(label, text)) for label, text in texts]
+        )
 
-    def _new_key(self, text: str) -> str:
-        head = _CHANGING_IDS.sub("#", text[:_SEARCHED_FOR_IDS])
-        key = self._key_by_text[text] = " ".join((head + text[_SEARCHED_FOR_IDS:]).split())
+    def _new_key(self, label: str, text: str) -> str:
+        key = " ".join(text.split())
+        if label.endswith(_CALLS):
+            name, _, arguments = key.partition("(")
+            key = f"{name}({', '.join(sorted(arguments.removesuffix(')').split(', ')))})"
+        self._key_by_text[(label, text)] = key
         return key
 
 
@@ -83,18 +83,12 @@ def _compared(message: Message) -> _Texts:
 
 
 def _start_of(texts: _Texts) -> _Start:
-    """The first words of each text, equal for texts of equal keys: a word that may be an id counts as `#`."""
+    """The first words of each text, equal for texts of equal keys; of a call its name."""
     return tuple(
         [
-            (
-                label,
-                tuple(
-                    [
-                        "#" if "-" in word or "_" in word or "#" in word else word
-                        for word in text.split(None, _WORDS_OF_A_START)[:_WORDS_OF_A_START]
-                    ]
-                ),
-            )
+            (label, (text.partition("(")[0],))
+            if label.endswith(_CALLS)
+            else (label, tuple(text.split(None, _WORDS_OF_A_START)[:_WORDS_OF_A_START]))
             for label, text in texts
         ]
     )

@@ -1,13 +1,14 @@
 """Numbered lines, in which nothing long is said twice."""
 
 import itertools
+import json
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from trace_summarization.text_repr.entries import Message
-from trace_summarization.text_repr.known_messages import KnownMessages
+from trace_summarization.text_repr.known_messages import KnownMessages, Lines
 from trace_summarization.text_repr.plain_text import clean_text, one_line
 from trace_summarization.text_repr.repeats import SeenPieces, pieces_of
 
@@ -17,6 +18,9 @@ _SHORTEST_SEARCHED = 120  # characters; shorter texts are compared as a whole on
 _FEWEST_EQUAL_LINES = 2
 _FEWEST_KNOWN = 2  # messages in a row that become one line
 _LONGEST_LABEL = 120
+_LONGEST_COMPARED_JSON = 200_000  # characters
+_NEAR = 10  # lines
+_MOST_RANGES = 4
 
 
 class Kind(StrEnum):
@@ -40,7 +44,8 @@ class Kind(StrEnum):
 class Line(NamedTuple):
     """What has one number: the first line of an entry, or some of its further lines (parted by newlines).
 
-    A gap has number 0: it says what was left out and cannot be cited.
+    A gap has number 0: it says what was left out and cannot be cited. `refers`: first and last lines of what a pointer
+    stands for, or of what a gap leaves out.
     """
 
     number: int
@@ -48,6 +53,7 @@ class Line(NamedTuple):
     text: str
     kind: Kind
     event: int
+    refers: tuple[Lines, ...] = ()
 
     def written(self) -> str:
         """As the model sees it. What is not the layout's own stands behind at least one space more."""
@@ -81,17 +87,21 @@ class LineWriter:
         """The following lines come from this event."""
         self.event_uuids.append(event_uuid)
 
-    def structure(self, line: str, kind: Kind = Kind.HEADING) -> None:
-        """A line of the layout, already clean."""
-        self._add(self._redact(line), kind, is_entry=True)
+    def structure(self, line: str, kind: Kind = Kind.HEADING, refers: Sequence[Lines] = ()) -> None:
+        """A line of the layout, already clean; a pointer says what it `refers` to."""
+        self._add(self._redact(line), kind, is_entry=True, refers=refers)
 
     def entry(self, label: str, text: str) -> None:
         """Labelled content: the first line beside the label, the others below it."""
         label, kind = self._labels.get(label) or self._label(label)
         seen = self._lines_of_text.get(text)
+        canonical = None
+        if seen is None and text[:1] in ("{", "["):
+            canonical = canonical_json(text)
+            seen = self._lines_of_text.get(canonical) if canonical is not None else None
         if seen is not None:
             self._keep_whole(kind, range(seen[0], seen[1] + 1))
-            self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True)
+            self._add(f"{label}: [same as {line_range(*seen)}]", Kind.POINTER, is_entry=True, refers=[seen])
             return
         first = len(self.lines) + 1
         cleaned = self._redact(clean_text(text))
@@ -102,11 +112,12 @@ class LineWriter:
             self._write(label, _lines_of(cleaned), kind)
         if len(text) >= _SHORTEST_REPEAT:
             self._lines_of_text[text] = (first, self.line_count)
+            if canonical is not None:
+                self._lines_of_text[canonical] = (first, self.line_count)
 
-    def known(self, text: str) -> str | None:
-        """The lines that a text stands on, as they are cited; None when it is new, or too short for a pointer."""
-        seen = self._lines_of_text.get(text)
-        return None if seen is None else line_range(*seen)
+    def known(self, text: str) -> Lines | None:
+        """First and last line that a text stands on; None when it is new, or too short for a pointer."""
+        return self._lines_of_text.get(text)
 
     def messages(self, messages: Sequence[Message], prefix: str) -> None:
         """Messages in order; a run of two or more that stand in the trace already becomes one line."""
@@ -114,8 +125,7 @@ class LineWriter:
         while position < len(messages):
             run = self._known_run(messages, position)
             if run:
-                span = line_range(min(first for first, _ in run), max(last for _, last in run))
-                self.structure(f"{prefix}[{len(run)} messages as in {span}]", Kind.POINTER)
+                self.structure(f"{prefix}[{len(run)} messages as in {line_ranges(run)}]", Kind.POINTER, run)
             else:
                 self._message(messages[position], prefix)
             position += max(len(run), 1)
@@ -131,8 +141,9 @@ class LineWriter:
         known = self._labels[label] = (clean, kind_of(clean))
         return known
 
-    def _add(self, text: str, kind: Kind, is_entry: bool) -> None:
-        self.lines.append(Line(len(self.lines) + 1, is_entry, text, kind, len(self.event_uuids) - 1))
+    def _add(self, text: str, kind: Kind, is_entry: bool, refers: Sequence[Lines] = ()) -> None:
+        number = len(self.lines) + 1
+        self.lines.append(Line(number, is_entry, text, kind, len(self.event_uuids) - 1, tuple(refers)))
 
     def _write(self, label: str, lines: list[str], kind: Kind) -> None:
         pieces = pieces_of(lines)
@@ -149,7 +160,9 @@ class LineWriter:
                 if known is None:
                     numbers += writer.write(pieces.texts[start:end], pieces.ends_line[start:end])
                 else:
-                    writer.write([f"[as in {line_range(min(known), max(known))}]"], [pieces.ends_line[end - 1]])
+                    refers = [(number, number) for number in dict.fromkeys(known)]
+                    writer.write([f"[as in {line_ranges(refers)}]"], [pieces.ends_line[end - 1]])
+                    writer.refers += refers
                     self._keep_whole(kind, known)
                     numbers += known
         writer.end()
@@ -178,6 +191,7 @@ class _EntryWriter:
     def __init__(self, writer: LineWriter, head: str, kind: Kind) -> None:
         self._writer = writer
         self._kind = kind
+        self.refers: list[Lines] = []  # of the pointers on the line at hand
         self._is_entry = True
         self._lines: list[str] = []
         self._open: list[str] = [head, " "]
@@ -211,8 +225,9 @@ class _EntryWriter:
             self._flush()
 
     def _flush(self) -> None:
-        self._writer._add("\n".join(self._lines), self._kind, self._is_entry)
+        self._writer._add("\n".join(self._lines), self._kind, self._is_entry, self.refers)
         self._lines = []
+        self.refers = []
         self._characters = 0
         self._is_entry = False
 
@@ -222,10 +237,35 @@ def line_range(first: int, last: int) -> str:
     return f"L{first}" if first == last else f"L{first}-{last}"
 
 
+def line_ranges(lines: Iterable[Lines]) -> str:
+    """`L3, L76-81`: where several texts stand, in few ranges; lines between them that are near are not told apart."""
+    merged: list[list[int]] = []
+    for first, last in sorted(lines):
+        if merged and first - merged[-1][1] <= _NEAR:
+            merged[-1][1] = max(merged[-1][1], last)
+        else:
+            merged.append([first, last])
+    if len(merged) > _MOST_RANGES:
+        merged = [[merged[0][0], merged[-1][1]]]
+    return ", ".join(line_range(first, last) for first, last in merged)
+
+
+def canonical_json(text: str) -> str | None:
+    """What is equal for one JSON value however it was written: in other white space, escapes, or order of keys."""
+    if not _SHORTEST_REPEAT <= len(text) <= _LONGEST_COMPARED_JSON:
+        return None
+    try:
+        return "json " + json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError, TypeError):
+        return None
+
+
 def kind_of(label: str) -> Kind:
     """What an entry with this label says."""
     if label in ("error", "trace error"):
         return Kind.ERROR
+    if label.startswith(("input ", "output ", "trace input ", "trace output ")):
+        label = label.removeprefix("trace ").removeprefix("input ").removeprefix("output ")
     if label.endswith(" calls"):
         return Kind.CALL
     if label.endswith(" thinking"):
@@ -241,7 +281,6 @@ _KIND_BY_START = (
     ("trace input", Kind.USER),
     ("trace output", Kind.ASSISTANT),
     ("assistant", Kind.ASSISTANT),
-    ("output assistant", Kind.ASSISTANT),
     ("tools", Kind.CATALOGUE),
     ("tool", Kind.TOOL),
     ("input", Kind.TOOL),

@@ -52,6 +52,11 @@ class TextRepr:
         """Content of each line that is shown, by number: without the number, its physical lines parted by newlines."""
         return {line.number: line.text for line in self.parts if line.number}
 
+    @cached_property
+    def pointers(self) -> Mapping[int, Sequence[tuple[int, int]]]:
+        """First and last lines of what lines stand for instead of repeating it, by the pointing line's number."""
+        return {line.number: line.refers for line in self.parts if line.number and line.refers}
+
     def event_of_line(self, number: int) -> str | None:
         """The uuid of the event that a line comes from; None when it is not shown or has no event."""
         return self._uuid_by_number.get(number) or None

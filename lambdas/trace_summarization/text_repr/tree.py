@@ -93,15 +93,18 @@ def _text_id(value: object) -> str:
 
 
 def _start_key(event: TraceEvent) -> tuple[float, float, bool, str]:
-    """Start (the timestamp is the end of the call), then the longest first: parents before their children.
+    """Start, then the longest first: parents before their children.
+
+    SDKs stamp the end of a call, OpenTelemetry its start.
 
     Where neither tells two events apart, tool calls come first: a generation stamped with the same moment has read
     their results.
     """
     ended = _epoch(event.timestamp)
     latency = seconds_of(event.properties.get("$ai_latency")) or 0.0
+    begun = ended if event.properties.get("$ai_ingestion_source") == "otel" else ended - latency
     # Rounded: floating point must not tear apart what started in the same microsecond.
-    return (round(ended - latency, 6), -latency, event.event == "$ai_generation", event.uuid)
+    return (round(begun, 6), -latency, event.event == "$ai_generation", event.uuid)
 
 
 def _epoch(moment: datetime) -> float:

@@ -96,6 +96,40 @@ def test_rounds_that_differ_are_no_loop() -> None:
     assert "more rounds" not in fit(rendered, count_tokens(rendered.text) // 2).text
 
 
+def test_a_failed_round_is_no_round_like_the_others() -> None:
+    events = [event("span", second, span_name="step", output_state="ok") for second in range(40)]
+    events[20] = event("span", 20, span_name="step", output_state="ok", is_error=True, http_status=500)
+    rendered = render_trace("t1", events)
+    text = fit(rendered, count_tokens(rendered.text) // 2).text
+    assert "step (status 500, error)" in text
+    assert "error: [no details recorded]" in text
+
+
+def test_gaps_beside_loops_name_all_that_is_missing() -> None:
+    events = [event("span", second, span_name="poll", output_state="not ready") for second in range(10)]
+    events += [
+        generation(20 + k, input=f"question {k} " + PROSE, output_choices=f"answer {k} " + PROSE) for k in range(30)
+    ]
+    rendered = render_trace("t1", events)
+    for cap in (250, 270, 400, 700, 1_500):
+        shortened = fit(rendered, cap)
+        told = {
+            number for line in shortened.parts if not line.number for a, b in line.refers for number in range(a, b + 1)
+        }
+        assert told | set(shortened.lines) == set(rendered.lines)
+
+
+def test_the_wish_and_the_answer_stay_whole_before_stubs_of_tool_output() -> None:
+    wish = (
+        "Please find out why order 7781 never reached the customer in Hamburg, and write an apology letter in German."
+    )
+    spans = [event("span", k, span_name=f"tool {k}", output_state=_prose(60, k)) for k in range(40)]
+    trace = event("trace", 99, input_state=wish, output_state="The carrier lost it. " + _prose(60, 77))
+    text = fit(render_trace("t1", [trace, *spans]), 1_000).text
+    assert wish in text
+    assert "The carrier lost it." in text
+
+
 def test_one_line_without_an_end_is_cut_within() -> None:
     rendered = render_trace("t1", [event("span", output_state="x7 " * 50_000)])
     text = fit(rendered, 1_000).text
@@ -113,7 +147,6 @@ def test_errors_that_are_too_long_are_cut_as_a_last_resort() -> None:
 
 def test_what_an_error_repeats_is_kept_like_the_error() -> None:
     message = "Fatal: " + _prose(200, 9)
-    rendered = render_trace("t1", [event("span", 1, span_name="x", output_state=message, error=message)])
     noise = [event("span", 2 + k, span_name="y", output_state=_prose(2_000, k)) for k in range(3)]
     rendered = render_trace("t1", [event("span", 1, span_name="x", output_state=message, error=message), *noise])
     text = fit(rendered, 1_000).text.replace("\n ", "\n")

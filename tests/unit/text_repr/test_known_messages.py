@@ -22,9 +22,17 @@ def test_a_message_is_found_whatever_its_white_space() -> None:
     assert known.run([_said(f"  {_START.replace(' ', '  ')} nine ten\n")]) == [(1, 1)]
 
 
-def test_a_message_is_found_whatever_ids_it_was_given() -> None:
-    known = _known(_said(f"call_abcdefgh1 {_START}"))
-    assert known.run([_said(f"call_zyxwvuts2 {_START}"), _said(f"# {_START}")]) == [(1, 1), (1, 1)]
+def test_messages_that_differ_in_an_id_only_are_different_ones() -> None:
+    known = _known(_said(f"cancel order call_abcdefgh1 {_START}"))
+    assert known.run([_said(f"cancel order call_zyxwvuts2 {_START}")]) == []
+
+
+def test_a_call_is_found_whatever_the_order_of_its_arguments() -> None:
+    def call(text: str) -> Message:
+        return (Entry("assistant calls", text),)
+
+    known = _known(call('find(a=1, b="x, y")'), call("find(a=2, b=1)"))
+    assert known.run([call('find(b="x, y", a=1)'), call("find(b=1, a=2)"), call("find(a=1, b=2)")]) == [(1, 1), (2, 2)]
 
 
 def test_messages_that_only_begin_alike_are_different_ones() -> None:

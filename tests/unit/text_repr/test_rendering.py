@@ -50,11 +50,11 @@ def test_a_history_inside_a_growing_string_is_said_once() -> None:
     assert "[as in L3-18]" in text
 
 
-def test_a_history_with_new_ids_is_recognized() -> None:
+def test_a_history_with_new_call_ids_is_recognized() -> None:
     def history(name: str) -> list[dict[str, object]]:
         call = {"id": f"call_{name}12345678", "function": {"name": "find", "arguments": '{"q": "x"}'}}
         return [
-            {"role": "user", "content": f"Look at run-{name}abcdefgh, please"},
+            {"role": "user", "content": "Look at it, please"},
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": call["id"], "content": "found"},
         ]
@@ -62,6 +62,65 @@ def test_a_history_with_new_ids_is_recognized() -> None:
     first = generation(1, input=history("a"), output_choices="one")
     second = generation(2, input=[*history("b"), {"role": "user", "content": "and?"}], output_choices="two")
     assert body_of(first, second)[4] == "[3 messages as in L3-5]"
+
+
+def test_what_an_id_in_a_message_says_is_never_lost() -> None:
+    def worker(order: str) -> list[dict[str, object]]:
+        return [
+            {"role": "user", "content": f"Cancel order {order}"},
+            {"role": "assistant", "content": "Done"},
+            {"role": "user", "content": "thanks"},
+        ]
+
+    first = "550e8400-e29b-41d4-a716-446655440000"
+    second = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    text = render_trace("t1", [generation(k, input=worker(order)) for k, order in enumerate((first, second))]).text
+    assert first in text
+    assert second in text
+
+
+def test_a_trimmed_history_names_the_lines_that_it_kept() -> None:
+    turns = [{"role": "user", "content": f"turn {number}"} for number in range(60)]
+    system = {"role": "system", "content": "Be kind."}
+    first = generation(1, input=[system, *turns], output_choices="ok")
+    second = generation(2, input=[system, *turns[-5:], {"role": "user", "content": "new"}], output_choices="ok")
+    rendered = render_trace("t1", [first, second])
+    pointer = next(number for number, text in rendered.lines.items() if "messages as in" in text)
+    assert rendered.lines[pointer] == "[6 messages as in L3, L59-63]"
+    assert rendered.pointers[pointer] == ((3, 3), *((number, number) for number in range(59, 64)))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        '{"b": [1, 2], "a": "a value that is long enough to point at"}',
+        '{\n  "a": "a value that is long enough to point at",\n  "b": [1,2]\n}',
+        '{"a":"a value that is long enough to point at","b":[1,2]}',
+    ],
+)
+def test_json_that_was_serialized_anew_is_recognized(again: str) -> None:
+    state = {"a": "a value that is long enough to point at", "b": [1, 2]}
+    span = event("span", 1, span_name="read", output_state=state)
+    body = body_of(span, generation(2, input=[{"role": "tool", "name": "read", "content": again}], output_choices="ok"))
+    assert body[1] == "tool read: [same as L3]"
+
+
+def test_every_recorded_input_and_output_is_printed_once() -> None:
+    span = event("span", input="", input_state={"q": 1}, output_choices=[], output="done", output_state={"r": 2})
+    assert body_of(span) == ['input: {"q": 1}', "output: done", 'output: {"r": 2}']
+    assert body_of(generation(output_choices="same", output="same")) == ["output assistant: same"]
+
+
+@pytest.mark.parametrize("error", [False, 0, "false", "None", "null"])
+def test_no_error_is_no_error(error: object) -> None:
+    rendered = render_trace("t1", [event("span", span_name="x", output_state="ok", error=error)]).text
+    assert "error" not in rendered
+
+
+def test_tokens_of_a_span_around_generations_are_not_counted_twice() -> None:
+    span = event("span", 2, span_name="chain", input_tokens=200, total_cost_usd=0.02)
+    text = render_trace("t1", [span, generation(1, input_tokens=200, total_cost_usd=0.02)]).text
+    assert text.startswith("1 trace t1 (1 generation, 1 span, 200 -> ? tokens, $0.02)")
 
 
 def test_a_text_that_comes_again_inside_json_is_recognized() -> None:

@@ -71,3 +71,13 @@ def test_odd_times_and_latencies_do_not_disturb() -> None:
     odd = [event("span", number, span_name=str(number), latency=value) for number, value in enumerate(
         ("2.5", "soon", float("nan"), float("inf"), -4, True, [1]))]  # fmt: skip
     assert len(_order(naive, *odd)) == 8
+
+
+def test_opentelemetry_stamps_the_start_of_a_call() -> None:
+    source = {"ingestion_source": "otel"}
+    events = [
+        event("span", 0, uuid="root", span_name="root", latency=9, span_id="r", **source),
+        event("span", 1, uuid="tool", span_name="get_order", latency=0.2, parent_id="r", **source),
+        event("generation", 2, uuid="answer", latency=5, parent_id="r", **source),
+    ]
+    assert [node.event.uuid for node in reading_order("t1", events)] == ["root", "tool", "answer"]
