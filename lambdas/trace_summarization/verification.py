@@ -56,7 +56,7 @@ _WEIGHTS: Mapping[Kind, _Weight] = {
     "number": _Weight(shown=0.6, most=3.5, missed=0.65, absent=0.5),
     "count": _Weight(shown=0.3, most=1.5, missed=0.0, absent=0.0),
 }
-_NEEDED = 1.0
+_NEEDED = 0.8
 _NEEDED_SHARE = 0.8  # of what the statement could reach at all: in a trace of a few lines nothing is surprising
 _LEAST = 0.25
 _NEXT_TO_IT = 0.5  # what a term counts that stands on a line beside: a heading cited for its content
