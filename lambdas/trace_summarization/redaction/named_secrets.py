@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
 from trace_summarization.redaction.spans import Span
-from trace_summarization.redaction.spoken_secrets import find_spoken
+from trace_summarization.redaction.spoken_secrets import Announcement, find_spoken
 from trace_summarization.redaction.value_forms import (
     BASE64_KEY,
     IDENTIFIERS,
@@ -71,7 +71,7 @@ _OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u00
 _CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
-_NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`-]+")
+_NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`]+")
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
 _LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
@@ -98,26 +98,32 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         lower = text.replace("\u0130", "i").lower()
     spans: list[Span] = []
     done = 0
+    without_value: Announcement | None = None  # the last name, if its value does not stand right after it
     for word in SECRET_WORD.finditer(lower):
         if word.start() < done:
             continue
         tail = _TAIL.match(text, word.end())
         end = tail.end() if tail else word.end()
         before = _before(text, word.start())
-        if _IN_ARN_OR_URL.search(text, max(0, word.start() - 80), word.start()):
-            continue
         name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
         if name is None:
             continue
+        start = word.start() - len(before.rsplit(" ", 1)[-1])
+        if text[start - 1 : start] in (":", "/") and _IN_ARN_OR_URL.search(text, max(0, start - 80), word.start()):
+            continue
+        if without_value and (span := find_spoken(text, without_value, start)):
+            spans.append(span)
+            if span.end > word.start():  # the name is a part of the value
+                without_value, done = None, span.end
+                continue
         after = _AFTER.match(text, end)
         value = _value_of(text, after, name, before, wary) if after and name.word != "bare key" else None
-        done = end
         if value is not None:
             spans.append(Span(value.start, value.end, name.kind))
-            done = value.end
-        elif span := find_spoken(text, word.start() - len(before.rsplit(" ", 1)[-1]), end, name):
-            spans.append(span)
-            done = max(end, span.end)
+        without_value = None if value else Announcement(start, end, done, name)
+        done = value.end if value else end
+    if without_value and (span := find_spoken(text, without_value, len(text))):
+        spans.append(span)
     return spans
 
 
@@ -135,14 +141,14 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
     """The value that stands after the name, if it is one that has to be hidden."""
     form = after.lastgroup or ""
     at = after.end()
-    if form == "says" and name.word == "pass":  # `pass to` is a verb
-        return None
     value = _read_value(text, at, form, after)
     if value is None or (form == "tag" and text[value.end : value.end + 2] not in ("</", "<\\")):
         return None
     value = _without_scheme(value)
     if len(value.text) < 2 or is_placeholder(value.text):
         return None
+    if form == "says" and name.word == "pass" and not (is_mixed(value.text) and value.text.isalnum()):
+        return None  # `pass to` is a verb
     if name.word == "sid" and _ACCOUNT_SID.fullmatch(value.text):
         return None
     if form == "blank" and not _is_flag(before, name):

@@ -1,6 +1,8 @@
-"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY, JSON Web Keys (RFC 7517); also escaped, quoted, numbered or cut off.
+"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY; and JSON Web Keys.
 
-Format of the armour: RFC 7468 (PEM), RFC 4716 (SSH2), RFC 9580 (PGP).
+Also escaped, quoted, numbered or cut off.
+
+Format of the armour: RFC 7468 (PEM), RFC 4716 (SSH2), RFC 9580 (PGP); of the JSON Web Key: RFC 7517.
 """
 
 import re
@@ -18,7 +20,8 @@ _NEXT_RUN = re.compile(
 )
 _LAST_RUN = re.compile(r"(?:\s|\\{1,4}[nrt]){1,4}[A-Za-z0-9+/]{1,15}={0,2}(?![A-Za-z0-9+/ ])")
 _PUTTY = re.compile(
-    r"Private-Lines: ?\d{1,3}(?:\s|\\{1,4}[nr]){1,4}((?:[A-Za-z0-9+/=]{4,80}(?:\s|\\{1,4}[nr]){0,4}){1,100})"
+    r"Private-Lines: ?\d{1,3}(?:\s|\\{1,4}[nr]){1,4}((?:[A-Za-z0-9+/=]{4,80}(?![\w-])"
+    r"(?:(?:\s|\\{1,4}[nr]){1,4}(?=[A-Za-z0-9+/=]{4,80}(?![\w-])))?){1,100})"
 )
 _JWK_MEMBER = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\\{0,7}\"\s{0,4}:\s{0,4}\\{0,7}\"([\w-]{40,1400})\\{0,7}\"")
 _LONGEST_JWK = 2_500  # characters, of RSA with 2,048 bits

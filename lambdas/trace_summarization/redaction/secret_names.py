@@ -15,7 +15,8 @@ _OF_PASSWORDS = (
     "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
     "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo"
     "|mot de passe|mật khẩu|kata sandi"
-    "|requirepass|storepass|keypass|dbpass|adminpass|rootpass|userpass|pass|pw|clave|mdp|passord|lozinka|كلمة المرور|كلمة السر|סיסמה|पासवर्ड|รหัสผ่าน"
+    "|requirepass|storepass|keypass|dbpass|adminpass|rootpass|userpass"
+    "|pass|pw|clave|mdp|passord|lozinka|كلمة المرور|كلمة السر|סיסמה|पासवर्ड|รหัสผ่าน"
 )
 _OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
 _OF_KEYS = (
@@ -135,7 +136,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
         if said in _QUALIFIERS:
             return Name("secret", True, loud, last)
         if not earlier:
-            return Name("secret", False, loud, "bare key")
+            return None if said in _NO_SECRET_BEFORE - {"new", "your"} else Name("secret", False, loud, "bare key")
         return Name("secret", False, loud, "key") if loud else None
     if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
         if said in _NO_SECRET_BEFORE:
