@@ -7,6 +7,8 @@ from trace_summarization.redaction.spans import Span
 
 _QUOTE = r"(?:\\{0,7}[\"'`])?"
 _VALUE = r"([^\s\"'`\\]{2,256})"
+# Not a port, a path or an address
+_MIXED_VALUE = r"(?=[^\s\"'`]{0,60}\d)(?=[^\s\"'`]{0,60}[A-Za-z])([^\s\"'`\\/:.]{6,128})(?![/:.])"
 _VALUE_BEFORE_AT = r"([^\s\"'`\\@]{2,128})"
 _QUOTED = r"\\{0,7}[\"'`]([^\s\"'`\\]{2,256})\\{0,7}[\"'`]"
 _ARGUMENTS_BEFORE = r"(?:[^()\n]{0,120}?,)?\s{0,8}"
@@ -75,6 +77,12 @@ _FORMS = tuple(
         ("Fernet(", rf"Fernet\(\s{{0,8}}(?:key=)?b?{_QUOTED}"),
         ("SecureString ", rf"SecureString (?:-String )?{_QUOTED}"),
         ("Credential(", rf"Credential\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
+        *(
+            (f" -{flag} ", rf" -{flag} \S{{1,64}} (?:\S{{1,40}} ){{0,3}}?-[pP] ?{_QUOTE}{_MIXED_VALUE}")
+            for flag in "uU"
+        ),
+        ("add_user ", rf"add_user {_QUOTE}[\w.-]{{1,64}}{_QUOTE} {_QUOTE}{_VALUE}"),
+        ("auth = (", rf"auth = \(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("auth=(", rf"auth=\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("BasicAuth(", rf"BasicAuth\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("login(", rf"login\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),

@@ -49,7 +49,10 @@ _PROSE = _words(
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _BLANK = r"[ \t]"
 _TYPE = r"(?:&(?:'static )?)?[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
-_VERB = r"(?:is|was|ist|lautet|est|c'est|to|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+_VERB = (
+    r"(?:is|was|ist|lautet|est|c'est|to|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+    r"(?:\ (?:still|now|currently|just))?"
+)
 # What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
@@ -72,6 +75,7 @@ _CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"
 # Up to another `name=`, so that of `password=x,user=y` only x is taken.
 _BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
 _NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`]+")
+_ALGORITHM = re.compile(r"argon|bcrypt|scrypt|sha|md5|pbkdf|base64|oauth|utf|v\d|.*[-_]", re.IGNORECASE)
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
 _LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
 _LONGEST = 4_096
@@ -153,7 +157,13 @@ def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bo
         return None
     if form == "blank" and not _is_flag(before, name):
         certain = _is_quoted_password if value.quoted else _is_surely_random
-        return value if certain(value.text, name) else None
+        if certain(value.text, name):
+            return value
+        return (
+            value
+            if not value.quoted and _ends_sentence(text, value) and _is_word_with_digits(value.text, name)
+            else None
+        )
     accepted = (
         _is_quoted_secret(value.text, name, "sign" if after.group().strip() in (":", "=") else form, wary)
         if value.quoted
@@ -169,6 +179,23 @@ def _is_surely_random(value: str, name: Name) -> bool:
         return len(value) >= 8 and _NO_CODE.fullmatch(value) is not None and is_mixed(letters_and_digits)
     alphabet = BASE64_KEY if name.strong else _LETTERS_AND_DIGITS
     return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and is_mixed(value)
+
+
+def _ends_sentence(text: str, value: _Value) -> bool:
+    return _SENTENCE_END.match(text, value.end) is not None
+
+
+def _is_word_with_digits(value: str, name: Name) -> bool:
+    """`coffee4you`, but not `argon2id`."""
+    return (
+        name.kind == "password"
+        and name.strong
+        and len(value) >= 8
+        and _NO_CODE.fullmatch(value) is not None
+        and any(map(str.isalpha, value))
+        and any(map(str.isdigit, value))
+        and not _ALGORITHM.match(value)
+    )
 
 
 def _is_quoted_password(value: str, name: Name) -> bool:
@@ -312,7 +339,7 @@ def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, 
             return False
         if form in ("tag", "blank"):
             return True
-        return bool(_SENTENCE_END.match(text, value.end)) and word.lower() not in _DESCRIBING
+        return _ends_sentence(text, value) and word.lower() not in _DESCRIBING
     if name.word in ("mnemonic", "seed phrase"):
         return False
     if wary and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.,%$-]+", word):

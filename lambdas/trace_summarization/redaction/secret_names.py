@@ -20,7 +20,8 @@ _OF_PASSWORDS = (
 )
 _OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
 _OF_KEYS = (
-    "clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
+    "jeton d'accès|jeton d'api|zugriffsschlüssel"
+    "|clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
     "|api-schlüssel|chiave api|apiキー|api密钥|密钥|令牌|トークン|токен|ключ api|api-ключ"
 )
 SECRET_WORD = re.compile(f"{_OF_KEYS}|{_OF_PASSWORDS}|{_OF_SECRETS}")

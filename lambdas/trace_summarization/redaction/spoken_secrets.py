@@ -25,6 +25,7 @@ _OTHER_SUBJECT = re.compile(
 )
 _OTHER_FIELD = re.compile(r"""(\w+)\\{0,7}(?:["'`]\]?[ ]{0,2}[:=]|[ ]?=|:)[ ]{0,2}\\{0,7}["'`]?$""")
 _PROSE = re.compile(r"[^\"'={}<>\\]*")
+_SPEECH = re.compile(r"[^\W\d_]{0,3}(?: [^\W\d_]{1,20}){1,8}: [\"'`]?")
 _FIELDS_OF_VALUES = frozenset(
     ("value", "default", "data", "text", "content", "here", "need", "following", "is", "below")
 )
@@ -42,12 +43,12 @@ _BELOW = re.compile(
     r"(?:\r?\n|\\{1,4}n|[\"'`]|$)"
 )
 _PASSWORD_SAID = re.compile(
-    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)(?:[:：]| is| ist| es| est| è| é| to| auf| naar)[ ]{1,3}"
+    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)(?: ?[:：]| is| ist| es| est| è| é| to| auf| naar)[ ]{1,3}"
     r"[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
 )
 _SAID_BEFORE = re.compile(
     r"(?P<words>^|[\s\"'`(])(?P<value>[^\s\"'`]{8,300})[\"'`)]{0,2},?"
-    r" (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){1,2}$",
+    r" (?:is|as|ist|als|es|como|est|comme) (?:[^\W\d_]{1,10} ){0,2}$",
 )
 
 
@@ -127,6 +128,8 @@ def _in_line(text: str, end: int, limit: int, name: Name) -> Span | None:
     field = _OTHER_FIELD.search(between)
     if name.word == "bare key" and not _PROSE.fullmatch(between):
         return None
+    if _SPEECH.fullmatch(between):  # `token used: x`
+        field = None
     if _OTHER_SUBJECT.search(between) or (field and field.group(1).lower() not in _FIELDS_OF_VALUES):
         return None
     return None if is_placeholder(run.group()) else Span(run.start(), run.end(), "secret")
