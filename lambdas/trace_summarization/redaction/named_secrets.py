@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from trace_summarization.redaction.placeholders import is_placeholder
-from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
+from trace_summarization.redaction.secret_names import Name, name_of, secret_words
 from trace_summarization.redaction.spans import Span
 from trace_summarization.redaction.spoken_secrets import Announcement, find_spoken
 from trace_summarization.redaction.value_forms import (
@@ -103,21 +103,21 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
     spans: list[Span] = []
     done = 0
     without_value: Announcement | None = None  # the last name, if its value does not stand right after it
-    for word in SECRET_WORD.finditer(lower):
-        if word.start() < done:
+    for word_start, word_end in secret_words(lower):
+        if word_start < done:
             continue
-        tail = _TAIL.match(text, word.end())
-        end = tail.end() if tail else word.end()
-        before = _before(text, word.start())
-        name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
+        tail = _TAIL.match(text, word_end)
+        end = tail.end() if tail else word_end
+        before = _before(text, word_start)
+        name = name_of(before, text[word_start:word_end], text[word_end:end])
         if name is None:
             continue
-        start = word.start() - len(before.rsplit(" ", 1)[-1])
-        if text[start - 1 : start] in (":", "/") and _IN_ARN_OR_URL.search(text, max(0, start - 80), word.start()):
+        start = word_start - len(before.rsplit(" ", 1)[-1])
+        if text[start - 1 : start] in (":", "/") and _IN_ARN_OR_URL.search(text, max(0, start - 80), word_start):
             continue
         if without_value and (span := find_spoken(text, without_value, start)):
             spans.append(span)
-            if span.end > word.start():  # the name is a part of the value
+            if span.end > word_start:  # the name is a part of the value
                 without_value, done = None, span.end
                 continue
         after = _AFTER.match(text, end)
