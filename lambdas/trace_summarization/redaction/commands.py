@@ -68,7 +68,6 @@ _FORMS = tuple(
         ("identified ", rf"identified (?:with \w{{1,40}} )?(?:by|as) (?:password )?{_QUOTED}"),
         ("PASSWORD ", rf"PASSWORD {_QUOTED}"),
         ("password ", rf"password {_QUOTED}"),
-        ("Password ", rf"Password {_QUOTED}"),
         ("PASSWORD(", rf"PASSWORD\({_QUOTED}"),
         # Keys that libraries take by position
         ("jwt.", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,8}}[^\s,()]{{1,60}},\s{{0,8}}b?{_QUOTED}"),

@@ -4,7 +4,6 @@
 """
 
 import re
-from dataclasses import dataclass
 
 from trace_summarization.redaction.placeholders import is_placeholder
 from trace_summarization.redaction.secret_names import Name, name_of, secret_words
@@ -21,6 +20,7 @@ from trace_summarization.redaction.value_forms import (
     is_type_name,
     is_uuid,
 )
+from trace_summarization.redaction.written_values import Value, read_value, without_scheme
 
 
 def _words(text: str) -> frozenset[str]:
@@ -70,26 +70,12 @@ _AFTER = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«|「|『)""")
-_CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
-# Up to another `name=`, so that of `password=x,user=y` only x is taken.
-_BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
 _NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`]+")
 _ALGORITHM = re.compile(r"argon|bcrypt|scrypt|sha|md5|pbkdf|base64|oauth|utf|v\d|.*[-_]", re.IGNORECASE)
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
-_LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
-_LONGEST = 4_096
 # `arn:aws:secretsmanager:...:secret:name`; `https://token:...@host`, whose password is that of a URL.
 _IN_ARN_OR_URL = re.compile(r"arn:aws[\w-]{0,10}:[\w-]{1,20}:[\w:-]{0,60}$|://_{0,2}$")
 _ACCOUNT_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")  # Twilio's ids of accounts, messages and calls
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    start: int
-    end: int
-    text: str
-    quoted: bool
 
 
 def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
@@ -141,14 +127,14 @@ def _before(text: str, at: int) -> str:
     return " ".join([*words, identifier])
 
 
-def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> _Value | None:
+def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> Value | None:
     """The value that stands after the name, if it is one that has to be hidden."""
     form = after.lastgroup or ""
     at = after.end()
-    value = _read_value(text, at, form, after)
+    value = read_value(text, at, form, after)
     if value is None or (form == "tag" and text[value.end : value.end + 2] not in ("</", "<\\")):
         return None
-    value = _without_scheme(value)
+    value = without_scheme(value)
     if len(value.text) < 2 or is_placeholder(value.text):
         return None
     if form == "says" and name.word == "pass" and not (is_mixed(value.text) and value.text.isalnum()):
@@ -181,7 +167,7 @@ def _is_surely_random(value: str, name: Name) -> bool:
     return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and is_mixed(value)
 
 
-def _ends_sentence(text: str, value: _Value) -> bool:
+def _ends_sentence(text: str, value: Value) -> bool:
     return _SENTENCE_END.match(text, value.end) is not None
 
 
@@ -208,67 +194,6 @@ def _is_flag(before: str, name: Name) -> bool:
     return identifier.startswith("--" if name.kind == "secret" else "-") or (
         name.loud and re.search(r"\b(?:ENV|ARG|setx|env) \S{0,60}$", before) is not None
     )
-
-
-def _read_value(text: str, at: int, form: str, after: re.Match[str]) -> _Value | None:
-    opened = _OPEN.match(text, at)
-    if opened is None and form == "sign" and text[at : at + 1] == "\n":
-        return None
-    if opened:
-        mark = opened.group(1)
-        start = opened.end()
-        if text[start : start + 2] == mark * 2:  # three quotes
-            return None
-        end = _end_of_quoted(text, start, mark)
-        if end is not None:
-            return _Value(start, end, text[start:end], True)
-        at = start
-    bare = _BARE.match(text, at)
-    if bare is None:
-        return None
-    value = bare.group()
-    latin = _LATIN.match(value)
-    if latin:  # text of a script without spaces may follow at once
-        value = latin.group()
-    if "&" in value and "?" in text[max(0, after.start() - 300) : after.start()]:
-        value = value.split("&", 1)[0]
-    if form == "cell":
-        value = value.split("|", 1)[0]
-    value = value.rstrip(",;")
-    if value[-1:] in ".:" or form in ("says", "cell"):
-        value = value.rstrip(".,;:*_")
-    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
-        while value.endswith(closing) and value.count(closing) > value.count(opening):
-            value = value[:-1].rstrip(",;.")
-    value = value.removesuffix("**")
-    return _Value(at, at + len(value), value, False)
-
-
-def _end_of_quoted(text: str, start: int, mark: str) -> int | None:
-    """Where the closing mark stands, escaped as deeply as the opening one; None if not on this line."""
-    quote = _CLOSED_BY.get(mark, mark[-1] if mark[0] == "\\" and mark != "\\u0022" else mark)
-    depth = len(mark) - 1 if mark[0] == "\\" and mark != "\\u0022" else 0
-    limit = min(len(text), start + _LONGEST)
-    line_end = text.find("\n", start, limit)
-    limit = line_end if line_end >= 0 else limit
-    at = start
-    while (at := text.find(quote, at, limit)) >= 0:
-        head = text[max(start, at - 16) : at]
-        backslashes = len(head) - len(head.rstrip("\\"))
-        if backslashes % (2 * (depth + 1)) == depth:
-            return at - depth
-        at += 1
-    return None
-
-
-_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Bot|ApiKey|SSWS|Splunk|GenieKey|bearer|basic|token)(?: |%20)+")
-
-
-def _without_scheme(value: _Value) -> _Value:
-    scheme = _SCHEME.match(value.text)
-    if scheme is None:
-        return value
-    return _Value(value.start + scheme.end(), value.end, value.text[scheme.end() :], value.quoted)
 
 
 _CODE = re.compile(
@@ -307,7 +232,7 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
     return is_token(value, 16) and (name.word != "key" or not is_uuid(value))
 
 
-def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
+def _is_bare_secret(text: str, value: Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
     word = value.text
     if form == "argument" or is_path_or_url(word) or _CODE.search(word):
         return False
@@ -369,7 +294,7 @@ def _is_passphrase(value: str, name: Name) -> bool:
     return len(words) <= 3 and has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
 
 
-def _is_code_line(text: str, value: _Value) -> bool:
+def _is_code_line(text: str, value: Value) -> bool:
     """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
     return (
         IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None

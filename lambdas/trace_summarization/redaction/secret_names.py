@@ -27,6 +27,13 @@ _OF_KEYS = (
 )
 _SECRET_WORDS = f"{_OF_KEYS}|{_OF_PASSWORDS}|{_OF_SECRETS}".split("|")
 _IS_PASSWORD = frozenset(_OF_PASSWORDS.split("|")) - {"pass"} | {"pw", "passwords"}
+_KEYWORDS = frozenset(
+    (
+        *("pass", "secret", "secrets", "token", "tokens", "key", "keys", "credential", "credentials", "auth"),
+        *("authorization", "cvv", "cvc", "otp", "mnemonic", "seed phrase", "sid", "sessid", "sessionid"),
+        *("phpsessid", "jsessionid", "geheimnis"),
+    )
+)
 _COMPOUNDS = re.compile(
     r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
     r"|refreshtoken|idtoken|bearertoken|clientsecret|appsecret|apisecret|apitoken|sessiontoken|bottoken|csrftoken|sharedkey"
@@ -173,39 +180,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
 
 
 def _is_keyword(word: str) -> bool:
-    return (
-        word in _IS_PASSWORD
-        or word
-        in {
-            "pass",
-            "secret",
-            "secrets",
-            "token",
-            "tokens",
-            "key",
-            "keys",
-            "credential",
-            "credentials",
-            "auth",
-            "authorization",
-        }
-        or word
-        in {
-            "cvv",
-            "cvc",
-            "otp",
-            "mnemonic",
-            "seed phrase",
-            "sid",
-            "sessid",
-            "sessionid",
-            "phpsessid",
-            "jsessionid",
-            "geheimnis",
-        }
-        or _ends_as_password(word)
-        or bool(_COMPOUNDS.match(word))
-    )
+    return word in _IS_PASSWORD or word in _KEYWORDS or _ends_as_password(word) or bool(_COMPOUNDS.match(word))
 
 
 def _ends_as_password(word: str) -> bool:
