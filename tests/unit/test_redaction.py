@@ -89,6 +89,7 @@ def test_any_text_can_be_redacted(text: str) -> None:
 _DENSE = (
     'a|-|sk-|1|1 |12-|@|a@|a.|password=|password: |password | |://|://a:b@|+1 |(1|token=a,|\\|"|key:|BEGIN |Cookie: a='
     "|_live_|eyJa.|M|-----BEGIN PRIVATE KEY-----|curl |call 1|4111 |pass|echo a"
+    '|"kty":|token,password\n|INSERT INTO t (token) VALUES (|token ?? |password\n| -u a |is a token |key of a '
 )
 
 

@@ -7,8 +7,12 @@ from trace_summarization.redaction.spans import Span
 
 _QUOTE = r"(?:\\{0,7}[\"'`])?"
 _VALUE = r"([^\s\"'`\\]{2,256})"
+# Not a port, a path or an address
+_MIXED_VALUE = r"(?=[^\s\"'`]{0,60}\d)(?=[^\s\"'`]{0,60}[A-Za-z])([^\s\"'`\\/:.]{6,128})(?![/:.])"
 _VALUE_BEFORE_AT = r"([^\s\"'`\\@]{2,128})"
 _QUOTED = r"\\{0,7}[\"'`]([^\s\"'`\\]{2,256})\\{0,7}[\"'`]"
+_ARGUMENTS_BEFORE = r"(?:[^()\n]{0,120}?,)?\s{0,8}"
+_RANDOM_ARGUMENT = r"\\{0,7}[\"'](?!AC[0-9a-f]{32})(?=[a-z]{0,40}[A-Z0-9])([A-Za-z0-9]{30,64})\\{0,7}[\"']"
 # Each: the literal that the text must hold, and the pattern whose group 1 is the secret; matched from the literal on.
 _FORMS = tuple(
     (literal, re.compile(pattern))
@@ -35,7 +39,8 @@ _FORMS = tuple(
         ("ldap", rf"ldap[a-z]{{3,8}} [^\n|]{{0,300}}?(?<=\s)-w ?{_QUOTE}{_VALUE}"),
         (
             "echo ",
-            rf"echo (?:-n )?{_QUOTE}([\w/+=.-]{{16,400}}){_QUOTE}\s{{0,4}}\|[^\n|]{{0,80}}(?:secret|login|passw|token|auth)",
+            rf"echo (?:-n )?{_QUOTE}([\w/+=.-]{{16,400}}){_QUOTE}\s{{0,4}}\|"
+            rf"[^\n|]{{0,80}}(?:secret|login|passw|token|auth)",
         ),
         ("USER ", rf"USER \S{{1,64}}(?:\s|\\[rn]){{1,4}}(?:\d{{3}}[^\n\\]{{0,100}}(?:\s|\\[rn]){{1,4}})?PASS {_VALUE}"),
         (
@@ -52,10 +57,7 @@ _FORMS = tuple(
         ("security ", rf"security [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         (":5432:", rf":5432:[\w*-]{{1,64}}:[\w*.-]{{1,64}}:{_VALUE}"),
         ("thin:", rf"thin:[\w.-]{{1,64}}/{_VALUE_BEFORE_AT}@"),
-        (
-            "Client(",
-            r"Client\(\s{0,8}\\{0,7}[\"'](?!AC[0-9a-f]{32})(?=[a-z]{0,40}[A-Z0-9])([A-Za-z0-9]{30,64})\\{0,7}[\"']",
-        ),
+        *((call, re.escape(call) + _ARGUMENTS_BEFORE + _RANDOM_ARGUMENT) for call in ("Client(", "search(")),
         ("smbclient ", rf"smbclient [^\n|]{{0,200}}?-U {_QUOTE}[^\s%\"']{{1,64}}%{_VALUE}"),
         ("net user ", rf"net user \S{{1,64}} {_QUOTE}{_VALUE}"),
         ("zip ", rf"(?:(?<![\w-])|(?<=un))zip [^\n|]{{0,100}}?(?<=\s)-P ?{_QUOTE}{_VALUE}"),
@@ -66,8 +68,20 @@ _FORMS = tuple(
         ("identified ", rf"identified (?:with \w{{1,40}} )?(?:by|as) (?:password )?{_QUOTED}"),
         ("PASSWORD ", rf"PASSWORD {_QUOTED}"),
         ("password ", rf"password {_QUOTED}"),
-        ("Password ", rf"Password {_QUOTED}"),
         ("PASSWORD(", rf"PASSWORD\({_QUOTED}"),
+        # Keys that libraries take by position
+        ("jwt.", rf"jwt\.(?:sign|verify|encode|decode)\(\s{{0,8}}[^\s,()]{{1,60}},\s{{0,8}}b?{_QUOTED}"),
+        ("reateHmac(", rf"reateHmac\(\s{{0,8}}[\"'\\]{{1,4}}[\w-]{{1,12}}[\"'\\]{{1,4}},\s{{0,8}}{_QUOTED}"),
+        ("hmac.new(", rf"hmac\.new\(\s{{0,8}}(?:key=)?b?{_QUOTED}"),
+        ("Fernet(", rf"Fernet\(\s{{0,8}}(?:key=)?b?{_QUOTED}"),
+        ("SecureString ", rf"SecureString (?:-String )?{_QUOTED}"),
+        ("Credential(", rf"Credential\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
+        *(
+            (f" -{flag} ", rf" -{flag} \S{{1,64}} (?:\S{{1,40}} ){{0,3}}?-[pP] ?{_QUOTE}{_MIXED_VALUE}")
+            for flag in "uU"
+        ),
+        ("add_user ", rf"add_user {_QUOTE}[\w.-]{{1,64}}{_QUOTE} {_QUOTE}{_VALUE}"),
+        ("auth = (", rf"auth = \(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("auth=(", rf"auth=\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("BasicAuth(", rf"BasicAuth\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),
         ("login(", rf"login\(\s{{0,8}}\\{{0,7}}[\"'][^\"'\n\\]{{0,128}}\\{{0,7}}[\"'],\s{{0,8}}{_QUOTED}"),

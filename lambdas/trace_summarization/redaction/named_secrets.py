@@ -4,12 +4,11 @@
 """
 
 import re
-from dataclasses import dataclass
 
 from trace_summarization.redaction.placeholders import is_placeholder
-from trace_summarization.redaction.secret_names import SECRET_WORD, Name, name_of
+from trace_summarization.redaction.secret_names import Name, name_of, secret_words
 from trace_summarization.redaction.spans import Span
-from trace_summarization.redaction.spoken_secrets import find_spoken
+from trace_summarization.redaction.spoken_secrets import Announcement, find_spoken
 from trace_summarization.redaction.value_forms import (
     BASE64_KEY,
     IDENTIFIERS,
@@ -21,6 +20,7 @@ from trace_summarization.redaction.value_forms import (
     is_type_name,
     is_uuid,
 )
+from trace_summarization.redaction.written_values import Value, read_value, without_scheme
 
 
 def _words(text: str) -> frozenset[str]:
@@ -49,7 +49,10 @@ _PROSE = _words(
 _CLOSE = r"""\]?(?:\\{0,7}["'`]|&quot;|\\u0022)?[\])]?[*_`]{0,3}"""
 _BLANK = r"[ \t]"
 _TYPE = r"(?:&(?:'static )?)?[A-Za-z_][\w.]{0,40}(?:\[[^\]\n]{0,60}\])?\??(?:[ \t]?\|[ \t]?\w{1,20}){0,3}"
-_VERB = r"(?:is|was|ist|lautet|est|c'est|to|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+_VERB = (
+    r"(?:is|was|ist|lautet|est|c'est|to|es|é|è|это|=|jest|är|er|on|to|from|set\ to|i|que\ es)"
+    r"(?:\ (?:still|now|currently|just))?"
+)
 # What stands between a name and its value; the group that matched is the form.
 _AFTER = re.compile(
     rf"""
@@ -67,25 +70,12 @@ _AFTER = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OPEN = re.compile(r"""(?:[rbfuRBFU]{0,2}(?=["'`\\]))?(\\{0,7}["'`]|&quot;|\\u0022|“|„|«|「|『)""")
-_CLOSED_BY = {"“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
-# Up to another `name=`, so that of `password=x,user=y` only x is taken.
-_BARE = re.compile(r"""(?:[^\s"'`<>\\,;&]|[,;&](?![\w.-]{1,40}[=:])){1,512}""")
-_NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`-]+")
+_NO_CODE = re.compile(r"[^\s/()\[\]{}=\\,:;<>|\"'`]+")
+_ALGORITHM = re.compile(r"argon|bcrypt|scrypt|sha|md5|pbkdf|base64|oauth|utf|v\d|.*[-_]", re.IGNORECASE)
 _LETTERS_AND_DIGITS = re.compile(r"[A-Za-z0-9]{20,}")
-_LATIN = re.compile(r"[\x21-\x7e]+(?=[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef])")
-_LONGEST = 4_096
 # `arn:aws:secretsmanager:...:secret:name`; `https://token:...@host`, whose password is that of a URL.
 _IN_ARN_OR_URL = re.compile(r"arn:aws[\w-]{0,10}:[\w-]{1,20}:[\w:-]{0,60}$|://_{0,2}$")
 _ACCOUNT_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")  # Twilio's ids of accounts, messages and calls
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    start: int
-    end: int
-    text: str
-    quoted: bool
 
 
 def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
@@ -98,26 +88,32 @@ def find_named_secrets(text: str, wary: bool = False) -> list[Span]:
         lower = text.replace("\u0130", "i").lower()
     spans: list[Span] = []
     done = 0
-    for word in SECRET_WORD.finditer(lower):
-        if word.start() < done:
+    without_value: Announcement | None = None  # the last name, if its value does not stand right after it
+    for word_start, word_end in secret_words(lower):
+        if word_start < done:
             continue
-        tail = _TAIL.match(text, word.end())
-        end = tail.end() if tail else word.end()
-        before = _before(text, word.start())
-        if _IN_ARN_OR_URL.search(text, max(0, word.start() - 80), word.start()):
-            continue
-        name = name_of(before, text[word.start() : word.end()], text[word.end() : end])
+        tail = _TAIL.match(text, word_end)
+        end = tail.end() if tail else word_end
+        before = _before(text, word_start)
+        name = name_of(before, text[word_start:word_end], text[word_end:end])
         if name is None:
             continue
+        start = word_start - len(before.rsplit(" ", 1)[-1])
+        if text[start - 1 : start] in (":", "/") and _IN_ARN_OR_URL.search(text, max(0, start - 80), word_start):
+            continue
+        if without_value and (span := find_spoken(text, without_value, start)):
+            spans.append(span)
+            if span.end > word_start:  # the name is a part of the value
+                without_value, done = None, span.end
+                continue
         after = _AFTER.match(text, end)
         value = _value_of(text, after, name, before, wary) if after and name.word != "bare key" else None
-        done = end
         if value is not None:
             spans.append(Span(value.start, value.end, name.kind))
-            done = value.end
-        elif span := find_spoken(text, word.start() - len(before.rsplit(" ", 1)[-1]), end, name):
-            spans.append(span)
-            done = max(end, span.end)
+        without_value = None if value else Announcement(start, end, done, name)
+        done = value.end if value else end
+    if without_value and (span := find_spoken(text, without_value, len(text))):
+        spans.append(span)
     return spans
 
 
@@ -131,23 +127,29 @@ def _before(text: str, at: int) -> str:
     return " ".join([*words, identifier])
 
 
-def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> _Value | None:
+def _value_of(text: str, after: re.Match[str], name: Name, before: str, wary: bool) -> Value | None:
     """The value that stands after the name, if it is one that has to be hidden."""
     form = after.lastgroup or ""
     at = after.end()
-    if form == "says" and name.word == "pass":  # `pass to` is a verb
-        return None
-    value = _read_value(text, at, form, after)
+    value = read_value(text, at, form, after)
     if value is None or (form == "tag" and text[value.end : value.end + 2] not in ("</", "<\\")):
         return None
-    value = _without_scheme(value)
+    value = without_scheme(value)
     if len(value.text) < 2 or is_placeholder(value.text):
         return None
+    if form == "says" and name.word == "pass" and not (is_mixed(value.text) and value.text.isalnum()):
+        return None  # `pass to` is a verb
     if name.word == "sid" and _ACCOUNT_SID.fullmatch(value.text):
         return None
     if form == "blank" and not _is_flag(before, name):
         certain = _is_quoted_password if value.quoted else _is_surely_random
-        return value if certain(value.text, name) else None
+        if certain(value.text, name):
+            return value
+        return (
+            value
+            if not value.quoted and _ends_sentence(text, value) and _is_word_with_digits(value.text, name)
+            else None
+        )
     accepted = (
         _is_quoted_secret(value.text, name, "sign" if after.group().strip() in (":", "=") else form, wary)
         if value.quoted
@@ -165,6 +167,23 @@ def _is_surely_random(value: str, name: Name) -> bool:
     return (name.strong or name.word != "key") and alphabet.fullmatch(value) is not None and is_mixed(value)
 
 
+def _ends_sentence(text: str, value: Value) -> bool:
+    return _SENTENCE_END.match(text, value.end) is not None
+
+
+def _is_word_with_digits(value: str, name: Name) -> bool:
+    """`coffee4you`, but not `argon2id`."""
+    return (
+        name.kind == "password"
+        and name.strong
+        and len(value) >= 8
+        and _NO_CODE.fullmatch(value) is not None
+        and any(map(str.isalpha, value))
+        and any(map(str.isdigit, value))
+        and not _ALGORITHM.match(value)
+    )
+
+
 def _is_quoted_password(value: str, name: Name) -> bool:
     return name.kind == "password" and name.strong and len(value) >= 6 and " " not in value and is_mixed(value)
 
@@ -175,67 +194,6 @@ def _is_flag(before: str, name: Name) -> bool:
     return identifier.startswith("--" if name.kind == "secret" else "-") or (
         name.loud and re.search(r"\b(?:ENV|ARG|setx|env) \S{0,60}$", before) is not None
     )
-
-
-def _read_value(text: str, at: int, form: str, after: re.Match[str]) -> _Value | None:
-    opened = _OPEN.match(text, at)
-    if opened is None and form == "sign" and text[at : at + 1] == "\n":
-        return None
-    if opened:
-        mark = opened.group(1)
-        start = opened.end()
-        if text[start : start + 2] == mark * 2:  # three quotes
-            return None
-        end = _end_of_quoted(text, start, mark)
-        if end is not None:
-            return _Value(start, end, text[start:end], True)
-        at = start
-    bare = _BARE.match(text, at)
-    if bare is None:
-        return None
-    value = bare.group()
-    latin = _LATIN.match(value)
-    if latin:  # text of a script without spaces may follow at once
-        value = latin.group()
-    if "&" in value and "?" in text[max(0, after.start() - 300) : after.start()]:
-        value = value.split("&", 1)[0]
-    if form == "cell":
-        value = value.split("|", 1)[0]
-    value = value.rstrip(",;")
-    if value[-1:] in ".:" or form in ("says", "cell"):
-        value = value.rstrip(".,;:*_")
-    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
-        while value.endswith(closing) and value.count(closing) > value.count(opening):
-            value = value[:-1].rstrip(",;.")
-    value = value.removesuffix("**")
-    return _Value(at, at + len(value), value, False)
-
-
-def _end_of_quoted(text: str, start: int, mark: str) -> int | None:
-    """Where the closing mark stands, escaped as deeply as the opening one; None if not on this line."""
-    quote = _CLOSED_BY.get(mark, mark[-1] if mark[0] == "\\" and mark != "\\u0022" else mark)
-    depth = len(mark) - 1 if mark[0] == "\\" and mark != "\\u0022" else 0
-    limit = min(len(text), start + _LONGEST)
-    line_end = text.find("\n", start, limit)
-    limit = line_end if line_end >= 0 else limit
-    at = start
-    while (at := text.find(quote, at, limit)) >= 0:
-        head = text[max(start, at - 16) : at]
-        backslashes = len(head) - len(head.rstrip("\\"))
-        if backslashes % (2 * (depth + 1)) == depth:
-            return at - depth
-        at += 1
-    return None
-
-
-_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Bot|ApiKey|SSWS|Splunk|GenieKey|bearer|basic|token)(?: |%20)+")
-
-
-def _without_scheme(value: _Value) -> _Value:
-    scheme = _SCHEME.match(value.text)
-    if scheme is None:
-        return value
-    return _Value(value.start + scheme.end(), value.end, value.text[scheme.end() :], value.quoted)
 
 
 _CODE = re.compile(
@@ -274,7 +232,7 @@ def _is_quoted_secret(value: str, name: Name, form: str, wary: bool) -> bool:
     return is_token(value, 16) and (name.word != "key" or not is_uuid(value))
 
 
-def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
+def _is_bare_secret(text: str, value: Value, after: re.Match[str], name: Name, form: str, wary: bool) -> bool:
     word = value.text
     if form == "argument" or is_path_or_url(word) or _CODE.search(word):
         return False
@@ -306,7 +264,7 @@ def _is_bare_secret(text: str, value: _Value, after: re.Match[str], name: Name, 
             return False
         if form in ("tag", "blank"):
             return True
-        return bool(_SENTENCE_END.match(text, value.end)) and word.lower() not in _DESCRIBING
+        return _ends_sentence(text, value) and word.lower() not in _DESCRIBING
     if name.word in ("mnemonic", "seed phrase"):
         return False
     if wary and any(map(str.isdigit, word)) and not re.fullmatch(r"[\d.,%$-]+", word):
@@ -336,7 +294,7 @@ def _is_passphrase(value: str, name: Name) -> bool:
     return len(words) <= 3 and has_digit_or_sign(value.replace(" ", "")) and not value.endswith((".", ":", "?"))
 
 
-def _is_code_line(text: str, value: _Value) -> bool:
+def _is_code_line(text: str, value: Value) -> bool:
     """`password = hash2` between code: an identifier with a digit, that a call or operator follows."""
     return (
         IDENTIFIERS.match(value.text.rstrip("0123456789")) is not None

@@ -28,7 +28,10 @@ _LONGEST_RUN = 40  # characters; what is longer is a table of numbers
 # Ends right before the number: a word such as `phone`, perhaps `number`, `is`, `me at`, and signs of a field's name.
 _ANNOUNCED = re.compile(
     r"(?:(?<![^\W_])[^\W\d_]{0,16}(?:phone|tel|telefon|handy|mobil|mobile|fax|telefone|teléfono|whatsapp)"
-    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?|ll[aá]m\w{1,6}|appel\w{1,4}(?:-moi)?|joindre|ruf\w{0,3}(?: (?:mich|uns|sie))?|anruf\w{0,3}|erreichbar|chiam\w{1,6}|lig(?:ue|ar)|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
+    r"|(?<!\w)(?:cell|celular|móvil|call(?:ed)?"
+    r"|ll[aá]m\w{1,6}|appel\w{1,4}(?:-moi)?|joindre|ruf\w{0,3}(?: (?:mich|uns|sie))?|anruf\w{0,3}|erreichbar"
+    r"|chiam\w{1,6}|lig(?:ue|ar)"
+    r"|sms|contact|dial|ring|reach|portable|téléphone|телефон\w{0,3}|тел"
     r"|звон\w{1,4}|ph|mob|tlf|text(?= (?:me|us|him|her))"
     r"|(?:my|his|her|your|our) number|meine nummer|mi número|meu número"
     r"|мой номер)|电话|手机|传真|電話|携帯|전화|फोन|هاتف)[^\W\d_]{0,8}"
@@ -67,7 +70,7 @@ _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{2,6}\b", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:(?:\+|00)?1[-. ])?(?:\(\d{3}\) ?\d{3}[-. ]\d{4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})"
 )
-_DECIMAL = re.compile(r"(?:\+\d)?\d*\.\d{5,}(?:\D.*)?")
+_DECIMAL = re.compile(r"\d+\.\d{5,}|\+\d\.\d{5,6}(?:\D.*)?")
 _IN_TABLE_AFTER = re.compile(r" \d")
 _IN_TABLE_BEFORE = re.compile(r"\d(?:[ ,]|(?:\s|\\n){1,3}[A-Za-z] )$")
 

@@ -25,7 +25,7 @@ _TEMPLATES = re.compile(
       |\[(?:secret|password|private-key|email|card|phone|redacted|hidden|masked|filtered|removed)
       |(?:os\.environ|os\.getenv|getenv|process\.env|System\.getenv|ENV\[|env\.|env\(|vars\.|secrets\.|var\.|local\.|config\.
       |settings\.|self\.|this\.|args\.|options\.|params\.|request\.|req\.|st\.secrets|data\.|module\.|vault:|ref\+|op://
-      |ssm:|secretsmanager:|arn:|@Microsoft\.KeyVault|projects/|!Ref|!Sub|!secret|file://|env:|Bearer\s*[$<{])
+      |AWS4-HMAC|ssm:|secretsmanager:|arn:|@Microsoft\.KeyVault|projects/|!Ref|!Sub|!secret|file://|env:|Bearer\s*[$<{])
     )""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -1,6 +1,8 @@
-"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY, JSON Web Keys (RFC 7517); also escaped, quoted, numbered or cut off.
+"""Private keys in their armour: PEM of all kinds, OpenSSH, PGP, SSH2, PuTTY; and JSON Web Keys.
 
-Format of the armour: RFC 7468 (PEM), RFC 4716 (SSH2), RFC 9580 (PGP).
+Also escaped, quoted, numbered or cut off.
+
+Format of the armour: RFC 7468 (PEM), RFC 4716 (SSH2), RFC 9580 (PGP); of the JSON Web Key: RFC 7517.
 """
 
 import re
@@ -18,10 +20,11 @@ _NEXT_RUN = re.compile(
 )
 _LAST_RUN = re.compile(r"(?:\s|\\{1,4}[nrt]){1,4}[A-Za-z0-9+/]{1,15}={0,2}(?![A-Za-z0-9+/ ])")
 _PUTTY = re.compile(
-    r"Private-Lines: ?\d{1,3}(?:\s|\\{1,4}[nr]){1,4}((?:[A-Za-z0-9+/=]{4,80}(?:\s|\\{1,4}[nr]){0,4}){1,100})"
+    r"Private-Lines: ?\d{1,3}(?:\s|\\{1,4}[nr]){1,4}((?:[A-Za-z0-9+/=]{4,80}(?![\w-])"
+    r"(?:(?:\s|\\{1,4}[nr]){1,4}(?=[A-Za-z0-9+/=]{4,80}(?![\w-])))?){1,100})"
 )
 _JWK_MEMBER = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\\{0,7}\"\s{0,4}:\s{0,4}\\{0,7}\"([\w-]{40,1400})\\{0,7}\"")
-_LONGEST_JWK = 2_500  # characters, of RSA with 2,048 bits
+_LONGEST_JWK = 4_000  # characters, of RSA with 4,096 bits
 _PEM_IN_BASE64 = "LS0tLS1CRUdJTi"  # base64 of `-----BEGIN`
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{40,24000}={0,2}")
 _PRIVATE_IN_BASE64 = ("UFJJVkFURSBLRVkt", "BSSVZBVEUgS0VZ", "QUklWQVRFIEtFW", "Q1JFVCBLRVkt")
@@ -50,11 +53,13 @@ def find_private_keys(text: str) -> list[Span]:
                 spans.append(Span(run.start(), run.end(), "private-key"))
             at = run.end()
     at = -1
+    searched = 0
     while (at := text.find('"kty', at + 1)) >= 0:
         spans += [
             Span(found.start(1), found.end(1), "private-key")
-            for found in _JWK_MEMBER.finditer(text, max(0, at - _LONGEST_JWK), at + _LONGEST_JWK)
+            for found in _JWK_MEMBER.finditer(text, max(searched, at - _LONGEST_JWK), at + _LONGEST_JWK)
         ]
+        searched = at + _LONGEST_JWK
     return spans
 
 

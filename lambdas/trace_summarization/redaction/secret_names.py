@@ -1,6 +1,7 @@
 """What the name of a value says of it: a password, another secret, or something else such as `max_tokens`."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,15 +16,24 @@ _OF_PASSWORDS = (
     "password|passwd|passwort|passphrase|passcode|pwd|kennwort|contraseña|contrasena|senha|wachtwoord|hasło|haslo|пароль"
     "|密码|密碼|口令|パスワード|비밀번호|lösenord|adgangskode|parola|şifre|sifre|salasana|jelszó|heslo"
     "|mot de passe|mật khẩu|kata sandi"
-    "|requirepass|storepass|keypass|dbpass|adminpass|rootpass|userpass|pass|pw|clave|mdp|passord|lozinka|كلمة المرور|كلمة السر|סיסמה|पासवर्ड|รหัสผ่าน"
+    "|requirepass|storepass|keypass|dbpass|adminpass|rootpass|userpass"
+    "|pass|pw|clave|mdp|passord|lozinka|كلمة المرور|كلمة السر|סיסמה|पासवर्ड|รหัสผ่าน"
 )
 _OF_SECRETS = "secret|token|key|credential|auth|mnemonic|seed phrase|cvv|cvc|otp|sid|sessid|sessionid|geheimnis"
 _OF_KEYS = (
-    "clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
+    "jeton d'accès|jeton d'api|zugriffsschlüssel"
+    "|clé api|clé d'api|clé secrète|clave api|clave de api|clave secreta|chave de api|chave api|chave secreta"
     "|api-schlüssel|chiave api|apiキー|api密钥|密钥|令牌|トークン|токен|ключ api|api-ключ"
 )
-SECRET_WORD = re.compile(f"{_OF_KEYS}|{_OF_PASSWORDS}|{_OF_SECRETS}")
+_SECRET_WORDS = f"{_OF_KEYS}|{_OF_PASSWORDS}|{_OF_SECRETS}".split("|")
 _IS_PASSWORD = frozenset(_OF_PASSWORDS.split("|")) - {"pass"} | {"pw", "passwords"}
+_KEYWORDS = frozenset(
+    (
+        *("pass", "secret", "secrets", "token", "tokens", "key", "keys", "credential", "credentials", "auth"),
+        *("authorization", "cvv", "cvc", "otp", "mnemonic", "seed phrase", "sid", "sessid", "sessionid"),
+        *("phpsessid", "jsessionid", "geheimnis"),
+    )
+)
 _COMPOUNDS = re.compile(
     r"^(?:\w*(?:apikey|accesskey|secretkey|privatekey|accountkey|masterkey|signingkey|encryptionkey|authkey|authtoken|accesstoken"
     r"|refreshtoken|idtoken|bearertoken|clientsecret|appsecret|apisecret|apitoken|sessiontoken|bottoken|csrftoken|sharedkey"
@@ -83,6 +93,24 @@ class Name:
     word: str
 
 
+def secret_words(lower: str) -> Iterator[tuple[int, int]]:
+    """Where words stand that can be a part of such a name, in order and without overlap.
+
+    One search for each word takes a third of the time of one pattern for all of them.
+    """
+    found: list[tuple[int, int, int]] = []
+    for rank, word in enumerate(_SECRET_WORDS):
+        at = lower.find(word)
+        while at >= 0:
+            found.append((at, rank, at + len(word)))
+            at = lower.find(word, at + len(word))
+    done = 0
+    for start, _, end in sorted(found):
+        if start >= done:
+            yield start, end
+            done = end
+
+
 @lru_cache(maxsize=4_096)
 def name_of(before: str, keyword: str, tail: str) -> Name | None:
     """What the name says; None if it is the name of something else, such as `max_tokens` or `password_hint`."""
@@ -135,7 +163,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
         if said in _QUALIFIERS:
             return Name("secret", True, loud, last)
         if not earlier:
-            return Name("secret", False, loud, "bare key")
+            return None if said in _NO_SECRET_BEFORE - {"new", "your"} else Name("secret", False, loud, "bare key")
         return Name("secret", False, loud, "key") if loud else None
     if last in ("token", "tokens", "secret", "secrets", "credential", "credentials", "geheimnis"):
         if said in _NO_SECRET_BEFORE:
@@ -152,39 +180,7 @@ def name_of(before: str, keyword: str, tail: str) -> Name | None:
 
 
 def _is_keyword(word: str) -> bool:
-    return (
-        word in _IS_PASSWORD
-        or word
-        in {
-            "pass",
-            "secret",
-            "secrets",
-            "token",
-            "tokens",
-            "key",
-            "keys",
-            "credential",
-            "credentials",
-            "auth",
-            "authorization",
-        }
-        or word
-        in {
-            "cvv",
-            "cvc",
-            "otp",
-            "mnemonic",
-            "seed phrase",
-            "sid",
-            "sessid",
-            "sessionid",
-            "phpsessid",
-            "jsessionid",
-            "geheimnis",
-        }
-        or _ends_as_password(word)
-        or bool(_COMPOUNDS.match(word))
-    )
+    return word in _IS_PASSWORD or word in _KEYWORDS or _ends_as_password(word) or bool(_COMPOUNDS.match(word))
 
 
 def _ends_as_password(word: str) -> bool:
