@@ -110,10 +110,20 @@ def test_a_team_s_setting_is_its_cap(bench: Workbench) -> None:
 
 
 def test_malformed_team_settings_stop_a_run_before_it_reads_anything(bench: Workbench) -> None:
-    with bench.team_settings({"teams": {"1": {"max_cost": 1}}}):
-        execution = bench.run_team(bench.new_team())
-    assert (execution.status, execution.error) == ("FAILED", "InvalidConfiguration")
-    assert "teams.1.max_cost" in (execution.cause or "")
+    with bench.team_settings({"default": {"max_cost": 1}}):
+        of_team, of_all = bench.run_team(bench.new_team()), bench.run_coordinator([bench.new_team()])
+    for execution in (of_team, of_all):
+        assert (execution.status, execution.error) == ("FAILED", "InvalidConfiguration")
+        assert "default.max_cost" in (execution.cause or "")
+
+
+def test_a_malformed_entry_of_one_team_fails_that_team(bench: Workbench) -> None:
+    wrong, sound = bench.new_team(), bench.new_team()
+    bench.add_traces(sound, 1)
+    with bench.team_settings({"teams": {str(wrong): {"max_cost": 1}}}):
+        execution = bench.run_coordinator([wrong, sound])
+    assert execution.output is not None, execution
+    assert (execution.output["failed_team_ids"], execution.output["total_summaries"]) == ([wrong], 1)
 
 
 def test_a_cap_on_a_model_without_a_price_is_refused(bench: Workbench) -> None:
@@ -125,6 +135,13 @@ def test_a_cap_on_a_model_without_a_price_is_refused(bench: Workbench) -> None:
     message = json.loads(execution.cause or "{}")["errorMessage"]
     assert message.startswith("max_cost_usd: 1 cannot be kept, because no price is known for the model my-own")
     assert not requests
+
+
+def test_a_cap_for_all_teams_on_a_model_without_a_price_is_refused_before_any_team_begins(bench: Workbench) -> None:
+    team = bench.new_team()
+    execution = bench.run_coordinator([team], model="my-own", max_cost_usd=1)
+    assert (execution.status, execution.error) == ("FAILED", "InvalidInput")
+    assert not bench.children_of(team)
 
 
 def test_a_model_without_a_price_counts_tokens(bench: Workbench) -> None:
