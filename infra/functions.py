@@ -97,8 +97,11 @@ class Functions(Construct):
                 "Validates the run's input, fixes its window, reads the team allowlist",
                 c.PLAN_LAMBDA_TIMEOUT_SECONDS,
                 memory_mb=512,
-                environment=[AllowlistSettings(allowed_team_ids_parameter=self.allowlist.name)],
-                statements=[self.allowlist.read_statement()],
+                environment=[
+                    AllowlistSettings(allowed_team_ids_parameter=self.allowlist.name),
+                    TeamParameterSettings(team_settings_parameter=self.team_settings.name),
+                ],
+                statements=[self.allowlist.read_statement(), self.team_settings.read_statement()],
                 leaves_aws=False,
             ),
             _Function(

@@ -61,6 +61,14 @@ def plan_run(
     )
 
 
+def check_cap(inputs: BatchTraceSummarizationCoordinatorInputs, settings: TeamSettings) -> None:
+    """Whether the run's model has the price that a cap for all teams needs: no team has to find out by itself.
+
+    Raises InvalidInput.
+    """
+    _cap(inputs, settings.default, PriceList.shipped(settings.model_prices()).price_of(inputs.model))
+
+
 def run_hash(execution_id: str) -> str:
     """What names a coordinator's execution within its children's names: 12 hex digits."""
     return hashlib.sha256(execution_id.encode()).hexdigest()[:12]
@@ -130,7 +138,11 @@ def _shared_key(parent: str, inputs: BatchSummarizationInputs, window: Window) -
     return f"{parent}#{span}#{inputs.mode}#{inputs.model}"
 
 
-def _cap(inputs: BatchSummarizationInputs, limits: TeamLimits, price: ModelPrice | None) -> float | None:
+def _cap(
+    inputs: BatchSummarizationInputs | BatchTraceSummarizationCoordinatorInputs,
+    limits: TeamLimits,
+    price: ModelPrice | None,
+) -> float | None:
     """What the run may spend in USD; None when its model has no price and nobody asked for a cap."""
     if price is not None:
         return _first(inputs.max_cost_usd, limits.max_cost_usd, c.DEFAULT_MAX_COST_USD)

@@ -10,9 +10,9 @@ Everything is optional. A run takes a value from its input, else from its team, 
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidConfiguration
@@ -28,6 +28,9 @@ NO_SETTINGS: Final = "{}"
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_StrictT = TypeVar("_StrictT", bound=_Strict)
 
 
 class TeamLimits(_Strict):
@@ -46,17 +49,27 @@ class StatedPrice(_Strict):
     cached_input: _UsdPerMillion | None = None
     flex: bool = False
 
+    @model_validator(mode="after")
+    def _cached_costs_no_more(self) -> Self:
+        # What is set aside for a call assumes that nothing is cached: that has to be the dearest case.
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise ValueError(f"cached_input {self.cached_input:g} is above input; allowed is at most {self.input:g}")
+        return self
+
 
 class TeamSettings(_Strict):
     """The whole parameter."""
 
     default: TeamLimits = TeamLimits()
-    teams: Mapping[_TeamKey, TeamLimits] = {}
+    teams: Mapping[_TeamKey, Any] = {}  # checked by `of_team`: one team's mistake costs one team
     prices: Mapping[_ModelName, StatedPrice] = {}
 
     def of_team(self, team_id: int) -> TeamLimits:
-        """What holds for a team: its own values before the default's."""
-        own = self.teams.get(str(team_id), TeamLimits())
+        """What holds for a team: its own values before the default's.
+
+        Raises InvalidConfiguration naming the path of each value of the team that is not allowed.
+        """
+        own = _checked(TeamLimits, self.teams.get(str(team_id), {}), f"teams.{team_id}")
         stated = own.model_dump(exclude_none=True)
         return self.default.model_copy(update=stated)
 
@@ -74,15 +87,22 @@ class TeamSettings(_Strict):
 
 
 def parse_team_settings(text: str) -> TeamSettings:
-    """The checked settings. Raises InvalidConfiguration naming the path of each value that is not allowed."""
+    """The settings, checked but for each team's own.
+
+    Raises InvalidConfiguration naming the path of each value that is not allowed.
+    """
     try:
         document: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidConfiguration("team settings: not JSON; allowed is an object such as {}") from error
     if not isinstance(document, dict):
         raise InvalidConfiguration(f"team settings: {type(document).__name__} is no object; allowed is {{}}")
+    return _checked(TeamSettings, document)
+
+
+def _checked(model: type[_StrictT], document: Any, *path: str) -> _StrictT:
     try:
-        return TeamSettings.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()[:10])
-        raise InvalidConfiguration(f"team settings: {problems}") from error
+        problems = (f"{'.'.join(map(str, (*path, *each['loc'])))}: {each['msg']}" for each in error.errors()[:10])
+        raise InvalidConfiguration(f"team settings: {'; '.join(problems)}") from error

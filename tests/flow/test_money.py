@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from local.executions import Execution
+from tests.flow.http_proxy import Fault, inserts_into
 from tests.flow.workbench import Workbench
+from trace_summarization import constants as c
 from trace_summarization.models import ModelUsage
 from trace_summarization.prices import PriceList, cost_nano_usd, nano_usd, usd
 
@@ -57,16 +59,16 @@ def test_under_three_failures_in_ten_the_cap_holds_by_the_server_s_own_log_and_i
     for number in range(count):
         bench.add_traces(team, 1, text=f"[trace {number:03d} of {team}] {LONG_TEXT}")
     kinds: list[dict[str, Any]] = [{"status": 429}, {"status": 500}, {"kind": "reset"}, {"kind": "invalid_json"}]
+    failing = [number for number in range(count) if number % 7 in (0, 2, 4)]  # 3 of 7, and of 10 with those repeated
     faults = [
-        {"match": f"[trace {number:03d} of {team}]", "times": 1, **kinds[number // 2 % 4]}
-        for number in range(count)
-        if number % 7 in (0, 2, 4)  # of seven first requests three fail: three of ten requests
+        {"match": f"[trace {number:03d} of {team}]", "times": 1, **kinds[position % len(kinds)]}
+        for position, number in enumerate(failing)
     ]
     with bench.model_faults(*faults), bench.model_requests() as requests:
         execution = bench.run_team(team, max_cost_usd=cap, batch_size=8)
     metrics = metrics_of(execution)
     failed = [entry for entry in requests if entry["fault"]]
-    assert len(failed) / len(requests) > 0.2
+    assert len(failed) / len(requests) == pytest.approx(0.3, abs=0.05)
     billed = billed_nano_usd(requests)
     assert billed <= nano_usd(metrics["cost_usd"]) + 1 <= nano_usd(cap) + 1
     assert billed >= 0.8 * nano_usd(cap), metrics
@@ -77,11 +79,23 @@ def test_under_three_failures_in_ten_the_cap_holds_by_the_server_s_own_log_and_i
 def test_both_attempts_of_a_team_in_one_coordinator_run_share_a_cap(bench: Workbench) -> None:
     team = bench.new_team()
     bench.add_traces(team, 3)
-    execution = bench.run_coordinator([team], max_cost_usd=0.5)
+    bench.add_traces(team, 1, text=f"[late of {team}]")
+    cannot_record = Fault(
+        inserts_into("trace_summarization.batch_runs"), times=c.AGGREGATE_RETRY_POLICY.attempts, status=503
+    )
+    with (
+        bench.model_faults({"match": f"[late of {team}]", "times": 1, "status": 400}),
+        bench.proxy.fault(cannot_record),
+        bench.model_requests() as requests,
+    ):
+        execution = bench.run_coordinator([team], max_cost_usd=0.5)
     assert execution.output is not None, execution
+    assert len(bench.children_of(team)) == 2, "the first attempt fails once its summaries are stored"
+    assert [entry["status"] for entry in requests].count(200) == 4, "and the second pays for the trace that failed"
     ledger = bench.ledger(team, execution.arn)
-    assert int(ledger["calls"]["N"]) == 3
-    assert execution.output["total_cost_usd"] == float(usd(int(ledger["committed"]["N"])))
+    assert int(ledger["calls"]["N"]) == 4
+    assert int(ledger["committed"]["N"]) == billed_nano_usd(requests)
+    assert execution.output["total_cost_usd"] == float(usd(billed_nano_usd(requests)))
     assert int(ledger["expires_at"]["N"]) > 0
 
 
@@ -96,10 +110,20 @@ def test_a_team_s_setting_is_its_cap(bench: Workbench) -> None:
 
 
 def test_malformed_team_settings_stop_a_run_before_it_reads_anything(bench: Workbench) -> None:
-    with bench.team_settings({"teams": {"1": {"max_cost": 1}}}):
-        execution = bench.run_team(bench.new_team())
-    assert (execution.status, execution.error) == ("FAILED", "InvalidConfiguration")
-    assert "teams.1.max_cost" in (execution.cause or "")
+    with bench.team_settings({"default": {"max_cost": 1}}):
+        of_team, of_all = bench.run_team(bench.new_team()), bench.run_coordinator([bench.new_team()])
+    for execution in (of_team, of_all):
+        assert (execution.status, execution.error) == ("FAILED", "InvalidConfiguration")
+        assert "default.max_cost" in (execution.cause or "")
+
+
+def test_a_malformed_entry_of_one_team_fails_that_team(bench: Workbench) -> None:
+    wrong, sound = bench.new_team(), bench.new_team()
+    bench.add_traces(sound, 1)
+    with bench.team_settings({"teams": {str(wrong): {"max_cost": 1}}}):
+        execution = bench.run_coordinator([wrong, sound])
+    assert execution.output is not None, execution
+    assert (execution.output["failed_team_ids"], execution.output["total_summaries"]) == ([wrong], 1)
 
 
 def test_a_cap_on_a_model_without_a_price_is_refused(bench: Workbench) -> None:
@@ -111,6 +135,13 @@ def test_a_cap_on_a_model_without_a_price_is_refused(bench: Workbench) -> None:
     message = json.loads(execution.cause or "{}")["errorMessage"]
     assert message.startswith("max_cost_usd: 1 cannot be kept, because no price is known for the model my-own")
     assert not requests
+
+
+def test_a_cap_for_all_teams_on_a_model_without_a_price_is_refused_before_any_team_begins(bench: Workbench) -> None:
+    team = bench.new_team()
+    execution = bench.run_coordinator([team], model="my-own", max_cost_usd=1)
+    assert (execution.status, execution.error) == ("FAILED", "InvalidInput")
+    assert not bench.children_of(team)
 
 
 def test_a_model_without_a_price_counts_tokens(bench: Workbench) -> None:

@@ -2,13 +2,15 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidAllowlist, InvalidInput
 from trace_summarization.models import RunPlan
-from trace_summarization.planning import coordinator_settings, parse_allowlist, plan_run, team_run
+from trace_summarization.planning import check_cap, coordinator_settings, parse_allowlist, plan_run, team_run
+from trace_summarization.team_settings import parse_team_settings
 from trace_summarization.timestamps import format_rfc3339
 
 STARTED = "2025-01-15T12:00:07.123Z"
@@ -100,3 +102,32 @@ def test_a_team_starts_summaries_for_110_minutes() -> None:
 def test_the_input_is_checked_before_anything_else() -> None:
     with pytest.raises(InvalidInput, match="^max_traces: 0 "):
         coordinator_settings({"max_traces": 0}, STARTED)
+
+
+# --- a cap for all teams ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings", "message"),
+    [
+        ({"max_cost_usd": 1}, "{}", "max_cost_usd: 1 cannot be kept"),
+        ({}, '{"default": {"max_cost_usd": 2}}', "max_cost_usd of the team settings: 2 cannot be kept"),
+    ],
+)
+def test_a_cap_for_all_teams_needs_a_price(inputs: dict[str, Any], settings: str, message: str) -> None:
+    given, _ = coordinator_settings({"model": "my-own", **inputs}, STARTED)
+    with pytest.raises(InvalidInput, match=f"^{message}"):
+        check_cap(given, parse_team_settings(settings))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings"),
+    [
+        ({"max_cost_usd": 1}, '{"prices": {"my-own": {"input": 1, "output": 1}}}'),
+        ({"max_cost_usd": 1, "model": "gpt-4.1"}, "{}"),
+        ({}, '{"teams": {"3": {"max_cost_usd": 2}}}'),
+    ],
+)
+def test_a_cap_that_can_be_kept_lets_the_run_begin(inputs: dict[str, Any], settings: str) -> None:
+    given, _ = coordinator_settings({"model": "my-own", **inputs}, STARTED)
+    check_cap(given, parse_team_settings(settings))

@@ -85,7 +85,6 @@ def test_a_cap_on_a_model_without_a_price_is_refused(
         ('{"default": {"max_input_tokens": 10}}', r"default\.max_input_tokens: "),
         ('{"teams": {"x": {}}}', r"teams\.x"),
         ('{"teams": {"0": {}}}', r"teams\.0"),
-        ('{"teams": {"3": []}}', r"teams\.3: "),
         ('{"prices": {"m": {"input": 1}}}', r"prices\.m\.output: "),
         ('{"prices": {"m": {"input": -1, "output": 1}}}', r"prices\.m\.input: "),
         ('{"prices": {"a b": {"input": 1, "output": 1}}}', r"prices\.a b"),
@@ -94,6 +93,17 @@ def test_a_cap_on_a_model_without_a_price_is_refused(
 def test_what_is_not_allowed_is_refused_with_its_path(text: str, path: str) -> None:
     with pytest.raises(InvalidConfiguration, match=f"^team settings: {path}"):
         parse_team_settings(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "path"),
+    [("[]", ": "), ("null", ": "), ('{"max_cost": 1}', r"\.max_cost: "), ('{"redaction": 1}', r"\.red")],
+)
+def test_a_mistake_in_one_team_s_entry_costs_that_team_only(entry: str, path: str) -> None:
+    settings = parse_team_settings(f'{{"default": {{"max_cost_usd": 2.0}}, "teams": {{"3": {entry}}}}}')
+    with pytest.raises(InvalidConfiguration, match=rf"^team settings: teams\.3{path}"):
+        run_of_team(3, settings)
+    assert run_of_team(4, settings).max_cost_usd == 2.0
 
 
 # --- whose cap it is -------------------------------------------------------------------------------------------------
