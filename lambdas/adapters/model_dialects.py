@@ -90,9 +90,10 @@ class _Rule:
     """One thing that an endpoint may not take: how its errors name it, and how to do without; None if in no way."""
 
     parameter: str  # pattern of the parameter that an error names in its field for it
-    text: str  # pattern of what the error's text says where it names none
+    names: str  # pattern of what the error's text calls it where it names none, beside a complaint
     is_sent: Callable[[Mapping[str, Any]], bool]
     without: Callable[[Dialect], Dialect | None]
+    complaints: str | None = None  # pattern of further texts that mean it
     of_values: str | None = None  # pattern of what an error says that takes the parameter, but not its value
 
     def is_meant_by(self, named: str, text: str) -> bool:
@@ -101,8 +102,18 @@ class _Rule:
             return False
         if named:
             return re.match(self.parameter, named) is not None
-        return re.search(self.text, text, re.IGNORECASE) is not None
+        near = rf"({self.names}){_NEAR}({_COMPLAINT})|({_COMPLAINT}){_NEAR}({self.names})"
+        meant = near if self.complaints is None else f"{near}|{self.complaints}"
+        return re.search(meant, text, re.IGNORECASE | re.DOTALL) is not None
 
+
+# The words of a trace can stand anywhere in an error that quotes it, so that a parameter's name alone means nothing.
+_COMPLAINT: Final = (
+    r"(\bnot|n't|\bun) ?(support|available|permitted|allowed|accepted|recogni[sz]ed)|\bunknown|\bunexpected|\binvalid\b"
+    r"|\bextra|\benabled only|\bshould be\b"
+)
+_NEAR: Final = r".{0,100}?"
+_ECHO: Final = re.compile(r"""['"]input\\*['"]\s*:""")  # where Pydantic goes on to quote what it was given
 
 _LESS_STRICT: Final[dict[AnswerFormat, AnswerFormat]] = {"json_schema": "json_object", "json_object": "text"}
 _TOO_HIGH: Final = r"too (large|high|big|many)|at most|maximum|exceeds?\b|(less|lower|smaller|greater|larger) than|<="
@@ -139,16 +150,18 @@ _RULES: Final = (
     # Azure before API version 2024-08-01, models without structured outputs; OpenRouter names no parameter.
     _Rule(
         r"response_format|text\.format",
-        r"response.?format|json.?schema|json.?object|structured.?output|\bstrict\b|requested parameters|grammar",
+        r"response.?format|json.?schema|json.?object|structured.?output|\bstrict\b",
         lambda sent: "response_format" in sent,
         lambda dialect: replace(dialect, answer_format=_LESS_STRICT[dialect.answer_format]),
+        complaints=r"can handle the requested parameters|(fail|error)[^.]{0,40}\bgrammar",
     ),
     # o1-mini, and chat templates such as Gemma's and Mistral's.
     _Rule(
         r"messages\[0\]\.role",
-        r"system role|role 'system'|'system' (with|role)|system messages? (is|are) not|roles must alternate",
+        r"system (role|messages?)\b|role 'system'|'system' (with|role)",
         lambda sent: sent["messages"][0]["role"] == "system",
         lambda dialect: replace(dialect, takes_system_role=False),
+        complaints="roles must alternate|system messages? (is|are) not",
     ),
 )
 
@@ -159,4 +172,6 @@ def _parameter_named_in(error: openai.APIStatusError) -> str:
 
 
 def _head(error: openai.APIStatusError) -> str:
-    return error.response.text[:_READ_OF_AN_ERROR]
+    text = error.response.text[:_READ_OF_AN_ERROR]
+    echo = _ECHO.search(text)
+    return text[: echo.start()] if echo else text

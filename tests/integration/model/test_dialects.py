@@ -309,12 +309,17 @@ def test_an_endpoint_without_flex_is_asked_at_the_standard_tier_from_then_on(
                             "tokens, whereas you provided 9000.", "max_completion_tokens", "invalid_value"),
          ModelRejectedRequest),
         (400, _vllm_error("max_completion_tokens must be less than or equal to 4096"), ModelRejectedRequest),
+        (400, _openai_error("Could not parse: user: the response_format, a json schema, reasoning, our system role, "
+                            "the service tier and max_completion_tokens"), ModelRejectedRequest),
+        (422, {"detail": [{"type": "string_type", "loc": ["body", "messages", 1, "content"], "msg": "Input should be a "
+                           "valid string", "input": "the response_format is not supported"}]}, ModelRejectedRequest),
         (400, _openai_error("Invalid 'messages[1].content': string too long.", "messages[1].content",
                             "string_above_max_length"), ModelInputTooLong),
     ],
     ids=["OpenAI without the model", "another parameter", "Azure without the deployment", "Bedrock without the API",
          "Azure's filter", "LiteLLM's filter", "vLLM's context", "newer vLLM's context", "Ollama's context",
-         "LiteLLM's context", "a limit too high", "a limit too high, unnamed", "OpenAI's size"],
+         "LiteLLM's context", "a limit too high", "a limit too high, unnamed",
+         "a trace that speaks of parameters", "a trace that speaks of errors", "OpenAI's size"],
 )  # fmt: skip
 def test_an_error_that_leaving_out_cannot_help_is_final_at_once(
     server: ModelServer, model: OpenAiSummaryModel, status: int, body: Any, error: type[TraceSummarizationError]
