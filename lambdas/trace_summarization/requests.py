@@ -1,12 +1,13 @@
 """Requests to the model: what is asked, how many tokens that is, and how long the answer may be."""
 
+import json
 import re
 from typing import Final
 
 from trace_summarization import constants as c
 from trace_summarization.models import Mode
 from trace_summarization.ports import ChatMessage, ModelAnswer, ModelRequest
-from trace_summarization.prompts import RESPONSE_SCHEMA_JSON, repair_prompt, system_prompt, user_prompt
+from trace_summarization.prompts import repair_prompt, sized_response_schema, system_prompt, user_prompt
 from trace_summarization.tokens import count_tokens, with_margin
 
 # OpenAI, "How to count tokens with tiktoken": three per message and one for its role; three that begin the answer.
@@ -27,7 +28,7 @@ _SHORTER = "it was cut off because it is too long; write fewer and shorter bulle
 def summary_request(text: str, mode: Mode, model: str) -> ModelRequest:
     """The request for a summary of a rendered trace."""
     messages = (ChatMessage("system", system_prompt(mode)), ChatMessage("user", user_prompt(text)))
-    return ModelRequest(model, messages, request_tokens(model, messages), max_output_tokens(model, mode))
+    return ModelRequest(model, mode, messages, request_tokens(model, mode, messages), max_output_tokens(model, mode))
 
 
 def repair_request(request: ModelRequest, answer: ModelAnswer, problem: str) -> ModelRequest:
@@ -42,19 +43,21 @@ def repair_request(request: ModelRequest, answer: ModelAnswer, problem: str) -> 
     added = sum(_message_tokens(turn.content) for turn in turns)
     return ModelRequest(
         request.model,
+        request.mode,
         (*request.messages, *turns),
         request.input_tokens + with_margin(added, request.model),
         request.max_output_tokens + (c.REASONING_OUTPUT_TOKENS if reasoned else 0),
     )
 
 
-def request_tokens(model: str, messages: tuple[ChatMessage, ...]) -> int:
+def request_tokens(model: str, mode: Mode, messages: tuple[ChatMessage, ...]) -> int:
     """Input tokens that the model's provider is expected to count: all messages, the schema, what frames them.
 
     The schema counts wherever it is sent: as a parameter it is billed as input, else it stands in the instructions.
     """
     counted = sum(_message_tokens(message.content) for message in messages)
-    return with_margin(counted + count_tokens(RESPONSE_SCHEMA_JSON) + _TOKENS_PER_ANSWER_START, model)
+    schema = count_tokens(json.dumps(sized_response_schema(mode)))
+    return with_margin(counted + schema + _TOKENS_PER_ANSWER_START, model)
 
 
 def max_output_tokens(model: str, mode: Mode) -> int:

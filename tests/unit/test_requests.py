@@ -1,5 +1,6 @@
 """What is asked of a model: tokens, output limit, reasoning effort."""
 
+import json
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from trace_summarization import constants as c
 from trace_summarization.models import Mode, ModelUsage
 from trace_summarization.ports import ModelAnswer
-from trace_summarization.prompts import RESPONSE_SCHEMA_JSON
+from trace_summarization.prompts import sized_response_schema
 from trace_summarization.requests import (
     max_output_tokens,
     reasoning_effort,
@@ -24,19 +25,20 @@ TEXT = "L1: trace t (1 generation)\nL2: user: Where is my order?"
 def test_a_request_counts_its_messages_the_schema_and_what_frames_them() -> None:
     request = summary_request(TEXT, "detailed", "gpt-4.1-mini")
     contents = [message.content for message in request.messages]
-    assert request.input_tokens == sum(map(count_tokens, contents)) + count_tokens(RESPONSE_SCHEMA_JSON) + 2 * 4 + 3
+    schema = count_tokens(json.dumps(sized_response_schema("detailed")))
+    assert request.input_tokens == sum(map(count_tokens, contents)) + schema + 2 * 4 + 3
 
 
 def test_a_model_of_an_unknown_encoding_is_counted_with_a_margin() -> None:
     messages = summary_request(TEXT, "detailed", "gpt-4.1-mini").messages
-    exact = request_tokens("gpt-4.1-mini", messages)
-    assert request_tokens("some-model", messages) == math.ceil(exact * UNKNOWN_MODEL_MARGIN)
+    exact = request_tokens("gpt-4.1-mini", "detailed", messages)
+    assert request_tokens("some-model", "detailed", messages) == math.ceil(exact * UNKNOWN_MODEL_MARGIN)
 
 
 def test_a_repair_counts_what_it_adds() -> None:
     request = summary_request(TEXT, "minimal", "gpt-4.1-mini")
     repair = repair_request(request, ModelAnswer("{}", ModelUsage("m", 1, 1)), "title: is missing, not a string")
-    assert repair.input_tokens == request_tokens("gpt-4.1-mini", repair.messages)
+    assert repair.input_tokens == request_tokens("gpt-4.1-mini", "minimal", repair.messages)
 
 
 @pytest.mark.parametrize(
