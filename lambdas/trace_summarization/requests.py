@@ -14,14 +14,20 @@ from trace_summarization.tokens import count_tokens, with_margin
 _TOKENS_PER_MESSAGE: Final = 4
 _TOKENS_PER_ANSWER_START: Final = 3
 
+_NO_REASONING: Final = "none"
 # Effort by model (OpenAI API reference, `reasoning_effort`): the least that each family takes. Models before gpt-5.1
-# take no `none`; gpt-5.1 and later take no `minimal`; chat, codex and pro models take neither.
+# take no `none`; gpt-5.1 and later take no `minimal`; chat, codex and pro models take neither. Google's endpoint takes
+# efforts too (Gemini API, "OpenAI compatibility"): Flash 2.5 can do without thinking, Pro and Gemini 3 cannot.
 _EFFORT_BY_MODEL: Final = (
     (re.compile(r"gpt-5(-mini|-nano)?(-\d{4}-\d{2}-\d{2})?"), "minimal"),
-    (re.compile(r"gpt-5\.\d+(-mini|-nano)?(-\d{4}-\d{2}-\d{2})?"), "none"),
+    (re.compile(r"gpt-5\.\d+(-mini|-nano)?(-\d{4}-\d{2}-\d{2})?"), _NO_REASONING),
+    (re.compile(r"gemini-2\.5-flash.*"), _NO_REASONING),
+    (re.compile(r"gemini-(2\.5-pro|[3-9]).*"), "low"),
     (re.compile(r"(o1|o3|o3-mini|o4-mini)(-\d{4}-\d{2}-\d{2})?|gpt-5(\.\d+)?-codex.*|gpt-oss.*"), "low"),
 )
-_REASONS = re.compile(r"(?!.*chat)(gpt-5.*|o\d.*)|gpt-oss.*|.*([-.:]r1|reason|think|qwq).*", re.IGNORECASE)
+_REASONS = re.compile(
+    r"(?!.*chat)(gpt-5.*|o\d.*)|gpt-oss.*|gemini-(2\.5|[3-9]).*|.*([-.:]r1|reason|think|qwq).*", re.IGNORECASE
+)
 _SHORTER = "it was cut off because it is too long; write fewer and shorter bullets and notes and a smaller diagram"
 
 
@@ -34,7 +40,7 @@ def summary_request(text: str, mode: Mode, model: str) -> ModelRequest:
 def repair_request(request: ModelRequest, answer: ModelAnswer, problem: str) -> ModelRequest:
     """The request again, followed by the answer that cannot be used and what is wrong with it.
 
-    A model that was cut off before its first word has reasoned, whatever its name: it gets the room for that.
+    A model that was cut off before its first word has reasoned, whatever its name or effort: it gets room for that.
     """
     shown = answer.content[: c.MAX_REPAIRED_ANSWER_LENGTH].strip()
     turns = [ChatMessage("assistant", shown)] if shown else []
@@ -61,13 +67,20 @@ def request_tokens(model: str, mode: Mode, messages: tuple[ChatMessage, ...]) ->
 
 
 def max_output_tokens(model: str, mode: Mode) -> int:
-    """Where an answer is cut off: a mode's limit, and for a model that reasons what its reasoning may take."""
+    """Where an answer is cut off: a mode's limit, and what the reasoning may take of a model that is asked to."""
     return c.MAX_OUTPUT_TOKENS[mode] + (c.REASONING_OUTPUT_TOKENS if reasons(model) else 0)
 
 
+def expected_output_tokens(model: str, mode: Mode) -> int:
+    """Output tokens of one summary, for the price of a dry run: the answer's and those of the model's reasoning."""
+    effort = reasoning_effort(model)
+    reasoning = c.EXPECTED_REASONING_TOKENS_OF_OTHERS if effort is None else c.EXPECTED_REASONING_TOKENS[effort]
+    return c.EXPECTED_OUTPUT_TOKENS[mode] + (reasoning if reasons(model) else 0)
+
+
 def reasons(model: str) -> bool:
-    """Whether a model, named plainly or behind a gateway's prefix, may reason before it answers."""
-    return _REASONS.fullmatch(_plain_name(model)) is not None
+    """Whether a model, named plainly or behind a gateway's prefix, may reason at the effort that it is asked with."""
+    return reasoning_effort(model) != _NO_REASONING and _REASONS.fullmatch(_plain_name(model)) is not None
 
 
 def reasoning_effort(model: str) -> str | None:

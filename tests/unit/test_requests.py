@@ -10,6 +10,7 @@ from trace_summarization.models import Mode, ModelUsage
 from trace_summarization.ports import ModelAnswer
 from trace_summarization.prompts import sized_response_schema
 from trace_summarization.requests import (
+    expected_output_tokens,
     max_output_tokens,
     reasoning_effort,
     reasons,
@@ -48,6 +49,7 @@ def test_a_repair_counts_what_it_adds() -> None:
         ("a-deployment", '{"title', True, 0),
         ("a-deployment", "{}", False, 0),
         ("gpt-5", "", True, 0),
+        ("gpt-5.1", "", True, c.REASONING_OUTPUT_TOKENS),
     ],
 )
 def test_a_model_that_used_up_its_limit_on_reasoning_gets_room_for_it(
@@ -61,7 +63,23 @@ def test_a_model_that_used_up_its_limit_on_reasoning_gets_room_for_it(
 @pytest.mark.parametrize("mode", ["detailed", "minimal"])
 def test_a_model_that_reasons_may_answer_at_more_length(mode: Mode) -> None:
     assert max_output_tokens("gpt-4.1-mini", mode) == c.MAX_OUTPUT_TOKENS[mode]
+    assert max_output_tokens("gpt-5.1", mode) == c.MAX_OUTPUT_TOKENS[mode], "it is asked not to reason"
     assert max_output_tokens("gpt-5-mini", mode) == c.MAX_OUTPUT_TOKENS[mode] + c.REASONING_OUTPUT_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("name", "reasoning"),
+    [
+        ("gpt-4.1-mini", 0),
+        ("gpt-5.1", 0),
+        ("gemini-2.5-flash", 0),
+        ("gpt-5-mini", c.EXPECTED_REASONING_TOKENS["minimal"]),
+        ("openai.gpt-oss-20b-1:0", c.EXPECTED_REASONING_TOKENS["low"]),
+        ("deepseek-reasoner", c.EXPECTED_REASONING_TOKENS_OF_OTHERS),
+    ],
+)
+def test_an_estimate_expects_reasoning_by_the_effort_that_is_asked_for(name: str, reasoning: int) -> None:
+    assert expected_output_tokens(name, "detailed") == c.EXPECTED_OUTPUT_TOKENS["detailed"] + reasoning
 
 
 @pytest.mark.parametrize(
@@ -73,9 +91,14 @@ def test_a_model_that_reasons_may_answer_at_more_length(mode: Mode) -> None:
         ("gpt-5-mini", "minimal", True),
         ("gpt-5-nano-2025-08-07", "minimal", True),
         ("openai/gpt-5-mini", "minimal", True),
-        ("gpt-5.1", "none", True),
-        ("gpt-5.4-mini", "none", True),
-        ("gpt-5.1-2025-11-13", "none", True),
+        ("gpt-5.1", "none", False),
+        ("gpt-5.4-mini", "none", False),
+        ("gpt-5.1-2025-11-13", "none", False),
+        ("gemini-2.5-flash", "none", False),
+        ("google/gemini-2.5-flash-lite", "none", False),
+        ("gemini-2.5-pro", "low", True),
+        ("gemini-3-pro-preview", "low", True),
+        ("gemini-2.0-flash", None, False),
         ("gpt-5-chat-latest", None, False),
         ("gpt-5.1-chat-latest", None, False),
         ("gpt-5-codex", "low", True),
