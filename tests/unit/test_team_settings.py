@@ -42,7 +42,7 @@ def test_the_input_comes_before_both() -> None:
 
 
 def test_no_more_input_is_asked_for_than_the_model_s_context_has_room_for() -> None:
-    assert run_of_team(1, max_input_tokens=1_000_000, model="gpt-4o").max_input_tokens == 128_000 - 3_000 - 6_000
+    assert run_of_team(1, max_input_tokens=1_000_000, model="gpt-4o").max_input_tokens == 128_000 - 2_000 - 6_000
     assert run_of_team(1, max_input_tokens=1_000_000, model="unknown").max_input_tokens == 1_000_000
 
 
