@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import openai
 
 from trace_summarization.ports import ChatMessage, ModelRequest
-from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME, schema_prompt
+from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME, schema_prompt, sized_response_schema
 from trace_summarization.requests import reasoning_effort
 
 LimitParameter = Literal["max_completion_tokens", "max_tokens"]
@@ -30,6 +30,7 @@ class Dialect:
     """How one model at one endpoint is asked."""
 
     answer_format: AnswerFormat = "json_schema"
+    takes_list_sizes: bool = True
     limit_parameter: LimitParameter = "max_completion_tokens"
     limit_renamings: int = 0
     takes_effort: bool = True
@@ -44,8 +45,9 @@ class Dialect:
             self.limit_parameter: request.max_output_tokens,
         }
         if self.answer_format == "json_schema":
-            schema = {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": RESPONSE_SCHEMA}
-            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+            schema = sized_response_schema(request.mode) if self.takes_list_sizes else RESPONSE_SCHEMA
+            strict = {"name": RESPONSE_SCHEMA_NAME, "strict": True, "schema": schema}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": strict}
         elif self.answer_format == "json_object":
             parameters["response_format"] = {"type": "json_object"}
         effort = reasoning_effort(request.model)
@@ -90,18 +92,40 @@ class _Rule:
     """One thing that an endpoint may not take: how its errors name it, and how to do without; None if in no way."""
 
     parameter: str  # pattern of the parameter that an error names in its field for it
-    text: str  # pattern of what the error's text says where it names none
+    names: str  # pattern of what the error's text calls it where it names none, beside a complaint
     is_sent: Callable[[Mapping[str, Any]], bool]
     without: Callable[[Dialect], Dialect | None]
+    complaints: str | None = None  # pattern of further texts that mean it
+    detail: str | None = None  # pattern of what its text has to say also where the error names the parameter
     of_values: str | None = None  # pattern of what an error says that takes the parameter, but not its value
 
     def is_meant_by(self, named: str, text: str) -> bool:
         """Whether an error that names this parameter, or none and says this, is about it."""
         if self.of_values is not None and re.search(self.of_values, text, re.IGNORECASE):
             return False
+        if self.detail is not None and not re.search(self.detail, text, re.IGNORECASE):
+            return False
         if named:
             return re.match(self.parameter, named) is not None
-        return re.search(self.text, text, re.IGNORECASE) is not None
+        near = rf"({self.names}){_NEAR}({_COMPLAINT})|({_COMPLAINT}){_NEAR}({self.names})"
+        meant = near if self.complaints is None else f"{near}|{self.complaints}"
+        return re.search(meant, text, re.IGNORECASE | re.DOTALL) is not None
+
+
+# The words of a trace can stand anywhere in an error that quotes it, so that a parameter's name alone means nothing.
+_COMPLAINT: Final = (
+    r"(\bnot|n't|\bun) ?(support|available|permitted|allowed|accepted|recogni[sz]ed)|\bunknown|\bunexpected|\binvalid\b"
+    r"|\bextra|\benabled only|\bshould be\b"
+)
+_NEAR: Final = r".{0,100}?"
+_ECHO: Final = re.compile(r"""['"]input\\*['"]\s*:""")  # where Pydantic goes on to quote what it was given
+
+_LIST_SIZES: Final = r"\b(min|max)Items\b|schema contains features"
+
+
+def _sends_list_sizes(sent: Mapping[str, Any]) -> bool:
+    strict = sent.get("response_format", {}).get("json_schema")
+    return strict is not None and strict["schema"] is not RESPONSE_SCHEMA
 
 
 _LESS_STRICT: Final[dict[AnswerFormat, AnswerFormat]] = {"json_schema": "json_object", "json_object": "text"}
@@ -136,19 +160,29 @@ _RULES: Final = (
         lambda sent: "reasoning_effort" in sent,
         lambda dialect: replace(dialect, takes_effort=False),
     ),
+    # Azure, fine-tuned models, Anthropic's and Bedrock's; vLLM's xgrammar names no keyword.
+    _Rule(
+        r"response_format|text\.format",
+        _LIST_SIZES,
+        _sends_list_sizes,
+        lambda dialect: replace(dialect, takes_list_sizes=False),
+        detail=_LIST_SIZES,
+    ),
     # Azure before API version 2024-08-01, models without structured outputs; OpenRouter names no parameter.
     _Rule(
         r"response_format|text\.format",
-        r"response.?format|json.?schema|json.?object|structured.?output|\bstrict\b|requested parameters|grammar",
+        r"response.?format|json.?schema|json.?object|structured.?output|\bstrict\b",
         lambda sent: "response_format" in sent,
         lambda dialect: replace(dialect, answer_format=_LESS_STRICT[dialect.answer_format]),
+        complaints=r"can handle the requested parameters|(fail|error)[^.]{0,40}\bgrammar",
     ),
     # o1-mini, and chat templates such as Gemma's and Mistral's.
     _Rule(
         r"messages\[0\]\.role",
-        r"system role|role 'system'|'system' (with|role)|system messages? (is|are) not|roles must alternate",
+        r"system (role|messages?)\b|role 'system'|'system' (with|role)",
         lambda sent: sent["messages"][0]["role"] == "system",
         lambda dialect: replace(dialect, takes_system_role=False),
+        complaints="roles must alternate|system messages? (is|are) not",
     ),
 )
 
@@ -159,4 +193,6 @@ def _parameter_named_in(error: openai.APIStatusError) -> str:
 
 
 def _head(error: openai.APIStatusError) -> str:
-    return error.response.text[:_READ_OF_AN_ERROR]
+    text = error.response.text[:_READ_OF_AN_ERROR]
+    echo = _ECHO.search(text)
+    return text[: echo.start()] if echo else text

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from trace_summarization import constants as c
 from trace_summarization.models import (
     BatchSummarizationMetrics,
     BatchSummarizationResult,
@@ -17,6 +16,7 @@ from trace_summarization.models import (
     TeamRun,
 )
 from trace_summarization.prices import most_nano_usd, nano_usd, usd
+from trace_summarization.requests import expected_output_tokens
 
 NOTHING_SPENT: Final = RunSpending()
 
@@ -67,7 +67,7 @@ def _expected_cost(run: TeamRun, estimated: Sequence[SummarizationActivityResult
     if run.price is None or not run.dry_run:
         return None
     paid = [outcome.input_tokens or 0 for outcome in estimated if not outcome.reused]
-    return float(usd(most_nano_usd(run.price, sum(paid), len(paid) * c.EXPECTED_OUTPUT_TOKENS[run.mode])))
+    return float(usd(most_nano_usd(run.price, sum(paid), len(paid) * expected_output_tokens(run.model, run.mode))))
 
 
 def aggregate_run(outcomes: Sequence[TeamOutcome]) -> CoordinatorResult:

@@ -92,6 +92,9 @@ LAMBDA_SERVICE_RETRY_POLICY: Final = RetryPolicy(attempts=4, interval_seconds=2,
 # --- money -----------------------------------------------------------------------------------------------------------
 # Output tokens of one summary, for the price of a dry run: the upper end of what models were seen to answer.
 EXPECTED_OUTPUT_TOKENS: Final = {"detailed": 900, "minimal": 450}
+# What a model that reasons is expected to take besides, by the effort that it is asked with. Assumed, not measured.
+EXPECTED_REASONING_TOKENS: Final = {"none": 0, "minimal": 100, "low": 500}
+EXPECTED_REASONING_TOKENS_OF_OTHERS: Final = 1_500  # models that reason and take no effort: theirs is not told
 # Tokens of a request besides the trace's text: instructions, schema, and in a repair the answer that could not be used.
 PROMPT_TOKENS_LIMIT: Final = 6_000
 # A reservation older than a Lambda can live is never given back: nobody waits for it.

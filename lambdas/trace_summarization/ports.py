@@ -92,13 +92,14 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What a model is asked for: a summary in the response schema.
+    """What a model is asked for: a summary in the mode's response schema.
 
     `input_tokens` is what the provider is expected to count for all of it, the schema included; `max_output_tokens` is
     where the answer is cut off, reasoning included. Both together are what the request can cost at most.
     """
 
     model: str
+    mode: Mode
     messages: tuple[ChatMessage, ...]
     input_tokens: int
     max_output_tokens: int

@@ -165,7 +165,7 @@ def _items(description: str) -> dict[str, Any]:
 
 
 RESPONSE_SCHEMA_NAME: Final = "trace_summary"
-# Within what strict mode allows: every field required, no further fields, no length limits.
+# Within what strict mode allows everywhere: every field required, no further fields, no sizes.
 RESPONSE_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
@@ -178,3 +178,18 @@ RESPONSE_SCHEMA: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 RESPONSE_SCHEMA_JSON: Final = json.dumps(RESPONSE_SCHEMA)
+
+
+def sized_response_schema(mode: Mode) -> dict[str, Any]:
+    """The schema with how many bullets and notes a mode takes. OpenAI's strict mode holds answers to it."""
+    size = SUMMARY_SIZES[mode]
+    properties = RESPONSE_SCHEMA["properties"]
+    bullets = {"minItems": size.fewest_bullets, "maxItems": size.most_bullets}
+    return {
+        **RESPONSE_SCHEMA,
+        "properties": {
+            **properties,
+            "summary_bullets": {**properties["summary_bullets"], **bullets},
+            "interesting_notes": {**properties["interesting_notes"], "maxItems": size.most_notes},
+        },
+    }

@@ -137,3 +137,15 @@ def test_a_dry_run_prices_input_and_expected_output_and_nothing_for_what_still_h
     assert (metrics.traces_estimated, metrics.summaries_reused, metrics.estimated_input_tokens) == (3, 1, 1_500)
     output_tokens = 2 * c.EXPECTED_OUTPUT_TOKENS["detailed"]
     assert metrics.estimated_cost_usd == pytest.approx((1_500 * 0.40 + output_tokens * 1.60) / 1_000_000)
+
+
+def test_a_dry_run_expects_what_the_model_s_reasoning_takes() -> None:
+    estimated = [SummarizationActivityResult(outcome="estimated", input_tokens=0)] * 2
+    run = RUN.model_copy(update={"dry_run": True})
+    plain, reasoning = (
+        aggregate_team(run.model_copy(update={"model": model}), estimated, run.started_at).metrics.estimated_cost_usd
+        for model in ("gpt-4.1-mini", "o3")
+    )
+    assert plain is not None
+    added = 2 * c.EXPECTED_REASONING_TOKENS["low"]
+    assert reasoning == pytest.approx(plain + added * 1.60 / 1_000_000), "at the price of the run"

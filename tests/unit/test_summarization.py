@@ -21,7 +21,13 @@ from trace_summarization.errors import (
 )
 from trace_summarization.models import Mode, ModelUsage, SummaryItem, TraceSummary
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
-from trace_summarization.prompts import EXAMPLE_TRACE, RESPONSE_SCHEMA, system_prompt, user_prompt
+from trace_summarization.prompts import (
+    EXAMPLE_TRACE,
+    RESPONSE_SCHEMA,
+    sized_response_schema,
+    system_prompt,
+    user_prompt,
+)
 from trace_summarization.summarization import SummarizedTrace, parse_summary, summarize
 from trace_summarization.text_repr import TextRepr
 from trace_summarization.text_repr.lines import Kind, Line
@@ -335,5 +341,15 @@ def test_the_schema_is_within_strict_mode() -> None:
         if schema["type"] == "array":
             check(schema["items"])
 
-    check(RESPONSE_SCHEMA)
+    for schema in (RESPONSE_SCHEMA, sized_response_schema("minimal"), sized_response_schema("detailed")):
+        check(schema)
     assert list(RESPONSE_SCHEMA["properties"]) == list(ANSWER)
+
+
+@pytest.mark.parametrize(("mode", "bullets", "most_notes"), [("minimal", (3, 5), 2), ("detailed", (5, 10), 5)])
+def test_the_schema_of_a_mode_bounds_its_lists(mode: Mode, bullets: tuple[int, int], most_notes: int) -> None:
+    lists = sized_response_schema(mode)["properties"]
+    assert (lists["summary_bullets"]["minItems"], lists["summary_bullets"]["maxItems"]) == bullets
+    assert lists["interesting_notes"]["maxItems"] == most_notes
+    assert "minItems" not in lists["interesting_notes"]
+    assert "minItems" not in RESPONSE_SCHEMA["properties"]["summary_bullets"]

@@ -33,7 +33,7 @@ from trace_summarization.errors import (
     TraceSummarizationError,
 )
 from trace_summarization.models import TraceEvent
-from trace_summarization.prompts import RESPONSE_SCHEMA, system_prompt
+from trace_summarization.prompts import sized_response_schema, system_prompt
 from trace_summarization.requests import summary_request
 from trace_summarization.text_repr import render_trace
 
@@ -216,7 +216,7 @@ def test_what_goes_over_the_wire(name: str, effort: str | None, limit: int) -> N
     assert request["response_format"]["json_schema"] == {
         "name": "trace_summary",
         "strict": True,
-        "schema": RESPONSE_SCHEMA,
+        "schema": sized_response_schema("minimal"),
     }
     assert request["max_completion_tokens"] == limit
     assert request.get("reasoning_effort") == effort

@@ -162,6 +162,25 @@ BEDROCK_BEFORE_STRUCTURED_OUTPUTS = [
                    "param": None, "type": "invalid_request_error"}},
     )
 ]  # fmt: skip
+_SIZES = {"response_format.json_schema.schema.properties.summary_bullets.minItems": None}
+AZURE_WITHOUT_LIST_SIZES = [
+    _rejects(
+        _SIZES,
+        400,
+        _openai_error(
+            "Invalid schema for response_format 'trace_summary': In context=('properties', 'summary_bullets'), "
+            "'minItems' is not permitted.",
+            "response_format",
+        ),
+    )
+]
+BEDROCK_WITHOUT_LIST_SIZES = [
+    _rejects(
+        _SIZES,
+        400,
+        {"message": "output_config.format.schema: For 'array' type, property 'maxItems' is not supported"},
+    )
+]
 NOTHING_BUT_MESSAGES = [
     _rejects({name: None}, 400, _openai_error(f"Unknown parameter: '{name}'.", name, "unknown_parameter"))
     for name in ("max_completion_tokens", "reasoning_effort", "response_format")
@@ -183,13 +202,15 @@ NOTHING_BUT_MESSAGES = [
         (FASTAPI_SERVER_WITHOUT_JSON_SCHEMA, "x", 1, "json_object", None),
         (GPT_5_1_BEHIND_A_GATEWAY, "gpt-5", 1, "json_schema", "reasoning_effort"),
         (BEDROCK_BEFORE_STRUCTURED_OUTPUTS, "openai.gpt-oss-20b-1:0", 1, "json_object", None),
+        (AZURE_WITHOUT_LIST_SIZES, "gpt-4o", 1, "json_schema", None),
+        (BEDROCK_WITHOUT_LIST_SIZES, "claude", 1, "json_schema", None),
         (NOTHING_BUT_MESSAGES, "gpt-5", 5, None, "reasoning_effort"),
     ],
     ids=[
         "Azure before structured outputs", "OpenAI's gpt-4", "vLLM before 0.6.4", "vLLM with Gemma",
         "vLLM with Mistral", "Ollama without thinking", "Ollama with other thinking", "LiteLLM without drop_params",
         "OpenRouter", "FastAPI", "gpt-5.1 behind a gateway", "Bedrock before structured outputs",
-        "nothing but messages",
+        "Azure without list sizes", "Bedrock without list sizes", "nothing but messages",
     ],
 )  # fmt: skip
 def test_what_an_endpoint_rejects_is_left_out_and_the_trace_summarized(
@@ -309,12 +330,17 @@ def test_an_endpoint_without_flex_is_asked_at_the_standard_tier_from_then_on(
                             "tokens, whereas you provided 9000.", "max_completion_tokens", "invalid_value"),
          ModelRejectedRequest),
         (400, _vllm_error("max_completion_tokens must be less than or equal to 4096"), ModelRejectedRequest),
+        (400, _openai_error("Could not parse: user: the response_format, a json schema, reasoning, our system role, "
+                            "the service tier and max_completion_tokens"), ModelRejectedRequest),
+        (422, {"detail": [{"type": "string_type", "loc": ["body", "messages", 1, "content"], "msg": "Input should be a "
+                           "valid string", "input": "the response_format is not supported"}]}, ModelRejectedRequest),
         (400, _openai_error("Invalid 'messages[1].content': string too long.", "messages[1].content",
                             "string_above_max_length"), ModelInputTooLong),
     ],
     ids=["OpenAI without the model", "another parameter", "Azure without the deployment", "Bedrock without the API",
          "Azure's filter", "LiteLLM's filter", "vLLM's context", "newer vLLM's context", "Ollama's context",
-         "LiteLLM's context", "a limit too high", "a limit too high, unnamed", "OpenAI's size"],
+         "LiteLLM's context", "a limit too high", "a limit too high, unnamed",
+         "a trace that speaks of parameters", "a trace that speaks of errors", "OpenAI's size"],
 )  # fmt: skip
 def test_an_error_that_leaving_out_cannot_help_is_final_at_once(
     server: ModelServer, model: OpenAiSummaryModel, status: int, body: Any, error: type[TraceSummarizationError]
