@@ -314,14 +314,17 @@ def present(mapping: dict[str, object]) -> dict[str, object]:
     return mapping
 
 
-def leftovers(mapping: Mapping[str, object], known: Collection[str], label: str) -> list[Entry]:
-    """What no rule read, as one entry of JSON, so that nothing is dropped in silence."""
+def leftovers(
+    mapping: Mapping[str, object], known: Collection[str], label: str, silent: Collection[str] = TECHNICAL_KEYS
+) -> list[Entry]:
+    """What no rule read, as one entry of JSON, so that nothing is dropped in silence but `silent` keys.
+
+    Those are technical in a provider's own objects only: of anyone else's, name the few that may be left out.
+    """
     rest = {
-        key: value
-        for key, value in mapping.items()
-        if key not in known and key not in TECHNICAL_KEYS and not is_hollow(value)
+        key: value for key, value in mapping.items() if key not in known and key not in silent and not is_hollow(value)
     }
-    for key in rest.keys() & _METADATA_KEYS:
+    for key in rest.keys() & _METADATA_KEYS if silent is TECHNICAL_KEYS else ():
         rest[key] = _telling(rest[key])
         if is_hollow(rest[key]):
             del rest[key]

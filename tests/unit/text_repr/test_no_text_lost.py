@@ -55,3 +55,43 @@ def test_a_field_that_no_rule_reads_is_printed(shape: Shape, extra: dict[str, ob
     value = [wider, *shape.value[1:]] if isinstance(shape.value, list) else wider
     messages = messages_of(value, shape.role, Conversation())
     assert "a word more" in "\n".join(text for _, text, _ in itertools.chain.from_iterable(messages))
+
+
+ORDER = {"id": "ORDER-77", "text": "a note", "timestamp": "noon", "model": "X", "created_at": "May", "user": "bob"}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"json": ORDER}]}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [ORDER, ORDER]}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": ORDER}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "find", "response": {"orders": [ORDER]}}}]},
+        {"role": "tool", "tool_call_id": "t", "content": [ORDER]},
+        {"role": "tool", "content": [{"type": "tool-result", "output": {"type": "json", "value": [ORDER]}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "output": {"type": "error-json", "value": ORDER}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "result": [ORDER]}]},
+        {"type": "function_call_output", "call_id": "t", "output": [ORDER]},
+        {"type": "function_call_output", "call_id": "t", "output": ORDER},
+    ],
+)  # fmt: skip
+def test_a_row_of_a_tools_data_is_printed_whole(result: dict[str, object]) -> None:
+    """An agent takes the ids for its next call from there."""
+    assert json.dumps(ORDER) in _shown([result])
+
+
+def test_fields_beside_the_content_of_a_tools_own_type_are_kept() -> None:
+    row = {"type": "invoice", "content": "12 EUR", "id": "I-7", "created_at": "May"}
+    shown = _shown([{"role": "tool", "content": [row]}])
+    assert all(text in shown for text in ("invoice", "12 EUR", "I-7", "May"))
+
+
+def test_a_found_document_keeps_its_id() -> None:
+    document = {"page_content": "It rains.", "id": "D-7", "metadata": {"id": "M-7", "source": "e.org"}}
+    assert all(text in _shown([document]) for text in ("It rains.", "D-7", "M-7"))
+
+
+def _shown(value: object) -> str:
+    return "\n".join(
+        f"{label}: {text}" for message in messages_of(value, "", Conversation()) for label, text, _ in message
+    )
