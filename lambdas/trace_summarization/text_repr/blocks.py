@@ -5,6 +5,7 @@ import json
 
 from trace_summarization.text_repr.block_kinds import kind_of
 from trace_summarization.text_repr.entries import (
+    TECHNICAL_KEYS,
     Conversation,
     Entry,
     first_of,
@@ -24,6 +25,7 @@ from trace_summarization.text_repr.tool_outputs import (
     execution_text,
     from_protobuf,
     is_failure,
+    is_stated_json,
     says_same,
     unwrapped_output,
 )
@@ -67,6 +69,12 @@ _OUTPUT_KEYS = (
 )  # fmt: skip
 _TEXT_KEYS = ("text", "content", "logs", "value", "markdown")
 _SOURCES_KEYS = ("annotations", "citations")
+# What Gemini and the SDKs put beside a text that states no type. Anything else there is somebody's data.
+_SIGNATURE_KEYS = frozenset({
+    "thoughtSignature", "thought_signature", "providerMetadata", "providerOptions", "provider_metadata",
+    "provider_options", "cache_control", "cachePoint",
+})  # fmt: skip
+_BARE_TEXT_KEYS = frozenset({"text", "thought", *_SIGNATURE_KEYS, *_SOURCES_KEYS})
 _RESULT_STATE_KEYS = frozenset({
     "is_error", "isError", "status", "state", "namespace", "success", "outcome", "error_type", "tool_call_error",
 })  # fmt: skip
@@ -299,7 +307,10 @@ def _text_or_media(
             sources += source_entries(text, role)
             text = first_of(text, "value", "text")
         if isinstance(text, str):
-            rest = leftovers(block, (key, *_SOURCES_KEYS), role)
+            if not stated and _is_tool(role) and not block.keys() <= _BARE_TEXT_KEYS:
+                return [Entry(role, compact_json(block))]  # a row of data with a text among its fields
+            silent = TECHNICAL_KEYS if stated else _SIGNATURE_KEYS
+            rest = leftovers(block, (key, *_SOURCES_KEYS), role, silent)
             return ([Entry(role, text)] if text else []) + sources + rest
     if kind == "source":
         return _source_block(block, role, conversation, depth)
@@ -319,7 +330,7 @@ def _untyped_entries(
     if block.keys() <= {"cachePoint"}:
         return []
     if block.keys() == {"json"}:  # a Bedrock tool's result
-        return content_entries(block["json"], role, conversation, depth + 1)
+        return _data_entries(block["json"], role, conversation, depth)
     guarded = block.get("guardContent")
     if isinstance(guarded, dict):
         return content_entries(guarded.get("text") or guarded, role, conversation, depth + 1)
@@ -330,7 +341,7 @@ def _untyped_entries(
         return _source_block(_inner(block, "searchResult"), role, conversation, depth)
     if isinstance(block.get("page_content"), str):
         label = f"{role} document".strip()
-        return [Entry(label, str(block["page_content"])), *leftovers(block, ("page_content",), label)]
+        return [Entry(label, str(block["page_content"])), *leftovers(block, ("page_content",), label, {"type"})]
     executed = execution_text(block)
     if executed is not None:
         text, rest = executed
@@ -342,8 +353,20 @@ def _untyped_entries(
     if stated and not is_empty(block.get("content")):
         label = f"{role} {name_of(stated)}".strip()
         inner = content_entries(block["content"], label, conversation, depth + 1)
-        return inner + source_entries(block, label) + leftovers(block, ("content", *_SOURCES_KEYS), label)
+        rest = leftovers(block, ("content", "type", *_SOURCES_KEYS), label, _SIGNATURE_KEYS)
+        return inner + source_entries(block, label) + rest
     return [Entry(role, compact_json(block))]
+
+
+def _data_entries(data: object, role: str, conversation: Conversation, depth: int) -> list[Entry]:
+    """What is stated to be JSON, whole; of MCP's results, which gateways hand on as JSON, what they say."""
+    if isinstance(data, dict) and _is_mcp_result(data):
+        return _mcp_entries(data, role, conversation, depth)
+    return [Entry(role, data if isinstance(data, str) else compact_json(data))]
+
+
+def _is_tool(role: str) -> bool:
+    return role.startswith("tool") and role[4:5] in ("", " ")
 
 
 def _source_block(block: dict[str, object], role: str, conversation: Conversation, depth: int) -> list[Entry]:
@@ -433,6 +456,8 @@ def _output_entries(
     if kind == "image_generation_call" and isinstance(output, str) and len(output) > 100:
         return [Entry(label, binary_note("", output))]
     if isinstance(output, dict):
+        if is_stated_json(output):
+            return _data_entries(output["value"], label, conversation, depth)
         output = unwrapped_output(output)
         if isinstance(output, dict) and len(output) == 1 and key == "response":
             only, inner = next(iter(output.items()))

@@ -190,6 +190,19 @@ TECHNICAL_KEYS = frozenset(
     }
 )
 
+# Of these, the words that anyone may use for data: in a state, a wrapper or a log record they are no technical matter.
+_ORDINARY_KEYS = frozenset({
+    "caller", "class_name", "closed", "completed_at", "config_id", "container_id", "content_type", "createTime",
+    "create_time", "created", "created_at", "created_by", "duration_ms", "event_id", "example", "execution",
+    "from_history", "generation_id", "has_more", "id", "id_", "index", "itemId", "item_id", "messageId", "message_id",
+    "metrics", "model", "modelVersion", "model_name", "model_provider", "model_version", "num_tokens", "num_turns",
+    "object", "parentUuid", "phase", "prefix", "preliminary", "provider_name", "requestId", "request_id", "run_id",
+    "sequence_number", "service_tier", "sessionId", "session_id", "signature", "sourceId", "source_id", "strict",
+    "timestamp", "tokenCount", "token_count", "toolType", "tool_type", "total_cost_usd", "total_duration",
+    "total_tokens", "type", "usage", "uuid",
+})  # fmt: skip
+PROTOCOL_KEYS = TECHNICAL_KEYS - _ORDINARY_KEYS
+
 
 class Entry(NamedTuple):
     """One labelled piece of a message: `user: Hello`. Thinking is left out when messages are compared."""
@@ -314,14 +327,17 @@ def present(mapping: dict[str, object]) -> dict[str, object]:
     return mapping
 
 
-def leftovers(mapping: Mapping[str, object], known: Collection[str], label: str) -> list[Entry]:
-    """What no rule read, as one entry of JSON, so that nothing is dropped in silence."""
+def leftovers(
+    mapping: Mapping[str, object], known: Collection[str], label: str, silent: Collection[str] = TECHNICAL_KEYS
+) -> list[Entry]:
+    """What no rule read, as one entry of JSON, so that nothing is dropped in silence but `silent` keys.
+
+    Those are technical in a provider's own objects only: of anyone else's, name the few that may be left out.
+    """
     rest = {
-        key: value
-        for key, value in mapping.items()
-        if key not in known and key not in TECHNICAL_KEYS and not is_hollow(value)
+        key: value for key, value in mapping.items() if key not in known and key not in silent and not is_hollow(value)
     }
-    for key in rest.keys() & _METADATA_KEYS:
+    for key in rest.keys() & _METADATA_KEYS if silent is TECHNICAL_KEYS else ():
         rest[key] = _telling(rest[key])
         if is_hollow(rest[key]):
             del rest[key]

@@ -16,6 +16,8 @@ from trace_summarization.text_repr.blocks import (
 )
 from trace_summarization.text_repr.encoded import decoded
 from trace_summarization.text_repr.entries import (
+    PROTOCOL_KEYS,
+    TECHNICAL_KEYS,
     Conversation,
     Entry,
     History,
@@ -91,15 +93,28 @@ _BODY_KEYS = ("parts", "blocks", "items", "contents", "content", "text", "messag
 _LIST_BODY_KEYS = frozenset({"parts", "blocks", "items", "contents"})  # anything else under these is no content
 _MESSAGE_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *FINISH_KEYS, *_BODY_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS,
-    "additional_kwargs", "annotations", "audio", "author", "author_name", "citations", "is_error", "name", "refusal",
-    "role", "status", "tool_args", "tool_call_error", "tool_name", "kind", "isError", "state",
+    "additional_kwargs", "annotations", "audio", "citations", "name", "refusal", "role", "type",
 })  # fmt: skip
+_SILENT_FAILURES = frozenset({"is_error", "isError", "tool_call_error"})
+_UNREMARKABLE_STATES = ("completed", "success", "ok", "done")
 _COMMON_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _SAYING_KEYS = frozenset({
     *_THINKING_KEYS, *_CALLS_KEYS, *_RESULTS_KEYS, *_BODY_KEYS, "refusal", "audio",
 })  # fmt: skip
 _ENDING_KEYS = frozenset({*FINISH_KEYS, "function_call", "logprobs"})
 _ENCLOSING_KEYS = frozenset({"parts", "role", "content", "blocks", *_CALLS_KEYS})
+# What only a provider's response, choice, candidate or event has.
+_ENVELOPE_KEYS = frozenset({
+    *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS, "choices", "candidates", "generations", "logprobs",
+    "usageMetadata", "usage_metadata", "system_fingerprint", "done", "generation_info", "invocation_id",
+    "parent_tool_use_id", "parentUuid", "response_metadata",
+})  # fmt: skip
+_ENVELOPE_OBJECTS = ("response", "chat.completion", "chat.completion.chunk", "text_completion", "conversation.response",
+                     "entry")  # fmt: skip
+_REQUEST_KEYS = frozenset({
+    *_CATALOGUE_KEYS, *_SYSTEM_KEYS, *_PROMPT_KEYS, "messages", "contents", "input", "model", "stream", "max_tokens",
+    "maxTokens", "temperature", "tool_choice", "config", "generationConfig", "store", "text", "include", "reasoning",
+})  # fmt: skip
 # What the Responses API repeats of the request.
 _RESPONSE_ECHO = frozenset({
     "background", "billing", "frequency_penalty", "max_output_tokens", "max_tool_calls", "moderation",
@@ -300,7 +315,8 @@ def _opened(
     extra: list[Entry] = []
     if content is not enclosed and "message" in value and isinstance(content, str) and not _repeats(content, shown):
         extra = content_entries(content, role, conversation)
-    rest = extra + verdicts(value, role) + leftovers(value, known, role) + finish(value, role)
+    silent = TECHNICAL_KEYS if _is_envelope(value) else PROTOCOL_KEYS
+    rest = extra + verdicts(value, role) + leftovers(value, known, role, silent) + finish(value, role)
     return [*inner, *_one(rest)]
 
 
@@ -341,8 +357,21 @@ def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, 
         if key not in used and isinstance(answer, str):
             used.add(key)
             _add_unshown(_said(answer, role), messages, shown)
-    rest = feedback(value) + verdicts(value, role) + leftovers(value, used, role) + finish(value, role)
+    silent = TECHNICAL_KEYS if _is_envelope(value) else PROTOCOL_KEYS
+    rest = feedback(value) + verdicts(value, role) + leftovers(value, used, role, silent) + finish(value, role)
     return [*messages, *_one(rest)]
+
+
+def _is_envelope(value: dict[str, object]) -> bool:
+    """Whether an object is a provider's response, choice or event, rather than somebody's state around messages."""
+    return (
+        not _ENVELOPE_KEYS.isdisjoint(value)
+        or value.get("object") in _ENVELOPE_OBJECTS
+        or value.keys() <= _REQUEST_KEYS
+        or value.keys() <= {"index", "message", "delta"}
+        or value.get("type") in _MESSAGE_TYPES
+        or (value.get("type") in ("user", "assistant") and "message" in value)  # Claude Code
+    )
 
 
 def _add_unshown(found: list[Message], messages: list[Message], shown: set[str]) -> None:
@@ -370,7 +399,7 @@ def _attributes(value: dict[str, object], role: str, conversation: Conversation,
     rest = {key: _telling(member) for key, member in tree.items()}
     if not messages and rest.keys() - value.keys():
         return messages_of(rest, role, conversation, depth + 1) if not is_flattened(rest) else []
-    return [*messages, *_one(leftovers(rest, (), role))]
+    return [*messages, *_one(leftovers(rest, (), role, PROTOCOL_KEYS))]
 
 
 def _taken(tree: dict[str, object], path: tuple[str, ...]) -> object:
@@ -415,7 +444,7 @@ def _message(value: dict[str, object], default_role: str, conversation: Conversa
     entries += [entry for entry in source_entries(value, role) if entry not in entries]
     entries += verdicts(value, role)
     if not value.keys() <= _MESSAGE_KEYS:
-        known = {*_MESSAGE_KEYS}
+        known = {*_MESSAGE_KEYS, *_read_in_label(value, role)}
         known.update(
             key for key in ("artifact", "toolUseResult", "raw") if _repeats(value.get(key), _text_of([entries]))
         )
@@ -550,6 +579,18 @@ def _label(value: dict[str, object], default: str, conversation: Conversation) -
         or value.get("tool_call_error") is True
     )
     return f"{role} {name}".strip() + (" error" if failed else "")
+
+
+def _read_in_label(value: dict[str, object], role: str) -> set[str]:
+    """Keys of a message that its label says, or that say what goes without saying."""
+    read = {key for key in _SILENT_FAILURES if value.get(key) is False}
+    read |= {key for key in ("status", "state") if value.get(key) in _UNREMARKABLE_STATES}
+    named = role.partition(" ")[2]
+    read |= {key for key in ("author", "author_name", "tool_name") if name_of(value.get(key)) in (named, role)}
+    if role.startswith("tool"):
+        read |= _SILENT_FAILURES | ({"status"} if value.get("status") == "error" else set())
+        read |= {"tool_name"} if role.removesuffix(" error") == f"tool {name_of(value.get('tool_name'))}" else set()
+    return read
 
 
 def _says(item: object) -> bool:

@@ -7,7 +7,8 @@ from trace_summarization.text_repr.plain_text import compact_json
 
 _DEEPEST_STRUCT = 20  # objects in objects of protobuf's `Struct`
 _FAILURES = frozenset({"failed", "incomplete", "error", "output-error", "output-denied", "cancelled", "outcome_failed"})
-_WRAPPED_OUTPUTS = frozenset({"text", "json", "content", "error-text", "error-json", "execution-denied"})
+_WRAPPED_OUTPUTS = frozenset({"text", "content", "error-text", "execution-denied"})
+_SHELL_KEYS = frozenset({"type", "value", "providerOptions", "providerMetadata"})
 _EXECUTION_KEYS = frozenset({
     "stdout", "stderr", "return_code", "returnCode", "exit_code", "exitCode", "stdOut", "stdErr", "outcome", "isError",
     "abort_reason", "content", "type", "interrupted", "isImage", "created_by",
@@ -32,11 +33,16 @@ def is_failure(value: dict[str, object]) -> bool:
     return False
 
 
+def is_stated_json(output: dict[str, object]) -> bool:
+    """Whether Vercel's shell says that it holds JSON: data of the tool's own, whatever its keys are."""
+    return output.get("type") in ("json", "error-json") and "value" in output and output.keys() <= _SHELL_KEYS
+
+
 def unwrapped_output(output: dict[str, object]) -> object:
-    """What Vercel's `{"type": "json", "value": ...}` holds; an Anthropic error's code and message."""
+    """What Vercel's `{"type": "text", "value": ...}` holds; an Anthropic error's code and message."""
     stated = output.get("type")
     if stated in _WRAPPED_OUTPUTS if isinstance(stated, str) else False:
-        if "value" in output and output.keys() <= {"type", "value", "providerOptions"}:
+        if "value" in output and output.keys() <= _SHELL_KEYS:
             return output["value"]
         if stated == "execution-denied":
             reason = output.get("reason")

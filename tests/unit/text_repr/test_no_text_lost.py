@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.text_repr.shapes import SHAPES, Shape
-from trace_summarization.text_repr.entries import TECHNICAL_KEYS, Conversation
+from trace_summarization.text_repr.entries import Conversation
 from trace_summarization.text_repr.messages import messages_of
 
 # Left out on purpose: what a page shows or a service counts.
-_SILENT_KEYS = TECHNICAL_KEYS | {"searchEntryPoint", "logprobs"}
+_SILENT_KEYS = {"searchEntryPoint", "logprobs"}
 
 
 def _prose(value: object) -> Iterator[str]:
@@ -55,3 +55,92 @@ def test_a_field_that_no_rule_reads_is_printed(shape: Shape, extra: dict[str, ob
     value = [wider, *shape.value[1:]] if isinstance(shape.value, list) else wider
     messages = messages_of(value, shape.role, Conversation())
     assert "a word more" in "\n".join(text for _, text, _ in itertools.chain.from_iterable(messages))
+
+
+ORDER = {"id": "ORDER-77", "text": "a note", "timestamp": "noon", "model": "X", "created_at": "May", "user": "bob"}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"json": ORDER}]}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [ORDER, ORDER]}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": ORDER}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "find", "response": {"orders": [ORDER]}}}]},
+        {"role": "tool", "tool_call_id": "t", "content": [ORDER]},
+        {"role": "tool", "content": [{"type": "tool-result", "output": {"type": "json", "value": [ORDER]}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "output": {"type": "error-json", "value": ORDER}}]},
+        {"role": "tool", "content": [{"type": "tool-result", "result": [ORDER]}]},
+        {"type": "function_call_output", "call_id": "t", "output": [ORDER]},
+        {"type": "function_call_output", "call_id": "t", "output": ORDER},
+    ],
+)  # fmt: skip
+def test_a_row_of_a_tools_data_is_printed_whole(result: dict[str, object]) -> None:
+    """An agent takes the ids for its next call from there."""
+    assert json.dumps(ORDER) in _shown([result])
+
+
+def test_fields_beside_the_content_of_a_tools_own_type_are_kept() -> None:
+    row = {"type": "invoice", "content": "12 EUR", "id": "I-7", "created_at": "May"}
+    shown = _shown([{"role": "tool", "content": [row]}])
+    assert all(text in shown for text in ("invoice", "12 EUR", "I-7", "May"))
+
+
+def test_a_found_document_keeps_its_id() -> None:
+    document = {"page_content": "It rains.", "id": "D-7", "metadata": {"id": "M-7", "source": "e.org"}}
+    assert all(text in _shown([document]) for text in ("It rains.", "D-7", "M-7"))
+
+
+STATE = {
+    "phase": "late", "metrics": {"sales": 7}, "execution": "paused", "model": "Volvo", "object": "car", "id": "S-7",
+    "timestamp": "noon", "usage": "rented", "type": "rental", "created_at": "May", "metadata": {"id": "M-7"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        {"messages": [{"role": "user", "content": "Hi"}]},
+        {"message": {"role": "user", "content": "Hi"}},
+        {"question": {"role": "user", "content": "Hi"}},
+        {"gen_ai.prompt": "Hi"},
+    ],
+)  # fmt: skip
+def test_a_state_around_messages_loses_none_of_its_fields(conversation: dict[str, object]) -> None:
+    shown = _shown({**conversation, **STATE})
+    assert [key for key, value in STATE.items() if f"{json.dumps(key)}: {json.dumps(value)}" not in shown] == []
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"id": "chatcmpl-7", "object": "chat.completion", "created": 7, "model": "gpt-7", "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}]},
+        {"id": "resp_7", "object": "response", "created_at": 7, "model": "gpt-7", "output": [
+            {"id": "msg_7", "type": "message", "role": "assistant", "content": "Hi"}]},
+        {"id": "msg_7", "type": "message", "role": "assistant", "model": "claude-7", "content": "Hi"},
+        {"model": "gpt-7", "messages": [{"role": "assistant", "content": "Hi"}]},
+    ],
+)  # fmt: skip
+def test_ids_and_models_of_a_providers_own_objects_are_no_content(envelope: dict[str, object]) -> None:
+    assert _shown(envelope) == "assistant: Hi"
+
+
+@pytest.mark.parametrize("extra", [
+    {"state": "waiting"}, {"kind": "draft"}, {"tool_args": {"city": "Oslo"}}, {"author": "bob"},
+    {"status": "incomplete"}, {"author_name": "bob"},
+])  # fmt: skip
+@pytest.mark.parametrize("role", ["user", "assistant", "tool"])
+def test_what_is_said_of_a_message_is_kept(role: str, extra: dict[str, object]) -> None:
+    shown = _shown([{"role": role, "content": "Hi", **extra}])
+    assert all(
+        str(text) in shown
+        for value in extra.values()
+        for text in (value.values() if isinstance(value, dict) else [value])
+    )
+
+
+def _shown(value: object) -> str:
+    return "\n".join(
+        f"{label}: {text}" for message in messages_of(value, "", Conversation()) for label, text, _ in message
+    )
