@@ -40,7 +40,8 @@ def text_violations(text: str, longest: int, secrets: Sequence[str] = ()) -> Ite
     if any(_is_hidden(text, place) for place in range(len(text))):
         yield "hidden character"
     # What it looks like to those who normalize or unescape it is no better than what it is.
-    for form in {text, unicodedata.normalize("NFKC", text), html.unescape(text)}:
+    compatible = unicodedata.normalize("NFKC", text)
+    for form in {text, compatible, html.unescape(text), html.unescape(compatible)}:
         for name, pattern in (("markup", _MARKUP), ("url", _URL), ("handler", _HANDLER)):
             if pattern.search(form):
                 yield name

@@ -55,10 +55,21 @@ _TOP_LEVEL_DOMAINS = (
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b((?:[\w-]{{1,63}}\.){{1,6}}(?:{_TOP_LEVEL_DOMAINS}))(?::\d+)?[/?]\S*", re.IGNORECASE
 )
-_DANGER = re.compile(
-    rf"{_TAG_START.pattern}|:[\\/]{{2}}|(?:java|vb|live)script\s*:|\b(?:{_SPECIAL_SCHEMES}|data):\S", re.IGNORECASE
+# What `_stripped` takes out or breaks. A text that shows more of it when it is decoded is worked on decoded.
+_DANGERS = (
+    _TAG_START,
+    _URL,
+    _SCHEME,
+    _DOMAIN_WITH_PATH,
+    _HANDLER,
+    _TEMPLATE,
+    _FORMULA,
+    re.compile(r"`|\]\("),
 )
+# Dots of East Asian scripts are dots in the name of a host.
+_HOST_DOT = re.compile(r"(?<=\w)[\u3002\uff61](?=[a-zA-Z])")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\u\{0{0,4}([0-9a-fA-F]{1,4})\}|\\x([0-9a-fA-F]{2})")
+_NOT_PLAIN = re.compile(r"[^\w\s,;']|(?<=\S)\.(?=\S)")
 _MAX_PASSES = 8
 _NESTED_GENERICS = 3
 _LINK = "[link]"
@@ -74,7 +85,7 @@ def safe_text(text: str, longest: int) -> str:
             break
         line = stripped
     else:
-        line = _SCHEME.sub(" ", _TAG_START.sub("", line.replace("&", " ")))
+        line = _NOT_PLAIN.sub(" ", _compatible(line))
     return shortened(" ".join(line.split()), longest)
 
 
@@ -101,17 +112,27 @@ def _stripped(line: str) -> str:
 
 
 def _revealed(line: str) -> str:
-    """The line as a reader that decodes it would see it, where only that shows markup or a URL."""
-    for decode in (_compatible, _unescaped, urllib.parse.unquote):
+    """The line as a reader that decodes it would see it, where only that shows what must not be stored."""
+    for decode in (_compatible, _unescaped, urllib.parse.unquote, _decoded):
         decoded = decode(line)
-        if decoded != line and len(_DANGER.findall(decoded)) > len(_DANGER.findall(line)):
+        if decoded != line and _dangers(decoded) > _dangers(line):
             line = decoded
     return line
 
 
+def _dangers(line: str) -> int:
+    line = html.unescape(line)
+    return sum(len(pattern.findall(line)) for pattern in _DANGERS)
+
+
+def _decoded(line: str) -> str:
+    """One encoding in another, such as wide percent signs."""
+    return urllib.parse.unquote(_unescaped(_compatible(line)))
+
+
 def _compatible(line: str) -> str:
     """Wide and mathematical letters and signs as plain ones."""
-    return unicodedata.normalize("NFKC", line)
+    return unicodedata.normalize("NFKC", _HOST_DOT.sub(".", line))
 
 
 def _unescaped(line: str) -> str:
