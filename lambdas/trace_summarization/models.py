@@ -210,8 +210,8 @@ class BatchSummarizationMetrics(_Frozen):
     queried = generated + skipped + failed + estimated, generated = succeeded + failed + unneeded. `summaries_reused` is
     among the generated, in a dry run among the estimated. Costs and tokens are those of all the run's model calls, also
     of an earlier attempt of the team in the same coordinator run; costs are None when the model has no price,
-    `cost_usd` also when the ledger could not be read (then calls and tokens are 0), and `estimated_cost_usd` outside of a
-    dry run.
+    `cost_usd` also when the ledger could not be read (then calls and tokens are 0), `estimated_cost_usd` also outside
+    of a dry run.
     """
 
     traces_queried: int = 0

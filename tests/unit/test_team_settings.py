@@ -134,7 +134,7 @@ def test_attempts_of_a_team_in_one_coordinator_run_share_a_cap() -> None:
         {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:another-parent"},
     ],
 )
-def test_each_window_mode_and_model_of_one_parent_has_a_cap_of_its_own(other: dict[str, str]) -> None:
+def test_each_window_mode_and_model_of_one_parent_has_a_cap_of_its_own(other: dict[str, Any]) -> None:
     assert run_of_team(1, **{**_CHILD, **other}).spending_key != run_of_team(1, **_CHILD).spending_key
 
 
