@@ -26,6 +26,7 @@ PROTOCOL_KEYS = frozenset(
         "uuid",
         "call_id",
         "container_id",
+        "file_id",
         "invocation_id",
         "item_id",
         "message_id",
