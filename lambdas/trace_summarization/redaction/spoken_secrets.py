@@ -15,8 +15,10 @@ from trace_summarization.redaction.value_forms import is_mixed, is_surely_random
 _FARTHEST = 100
 _LONGEST = 300
 _SHORTEST = 8
-_RUN_START = re.compile(r"(?<![\w./+=@#-])[A-Za-z0-9+/_-]{20}")
-_RUN = re.compile(r"(?<![\w./+=@#-])[A-Za-z0-9+/_-]{20,300}={0,2}(?![\w/@([]|\.\w)")
+# After an escape (`\n`, `\uff1a`) too, which ends with a letter or digit
+_NOT_WITHIN = r"(?:(?<![\w./+=@#\\-])|(?<=\\[nrt])|(?<=\\u[0-9a-fA-F]{4}))"
+_RUN_START = re.compile(_NOT_WITHIN + r"[A-Za-z0-9+/_-]{20}")
+_RUN = re.compile(_NOT_WITHIN + r"[A-Za-z0-9+/_-]{20,300}={0,2}(?![\w/@([]|\.\w)")
 # Between the name and the value: what says that the value is something else.
 _OTHER_SUBJECT = re.compile(
     r"(?:\b|_)(?:commit|sha\d*|hash\w*|digest|checksum|md5|rev|revision|ids?|trace|span|etag|fingerprint|image|uuid|session"
