@@ -58,6 +58,27 @@ def test_a_private_key_that_was_cut_off_is_hidden_to_its_last_line() -> None:
     assert Redactor().redact(f'"{key}"') == '"[private-key-1]"'
 
 
+def test_a_column_of_passwords_is_hidden_in_every_row() -> None:
+    text = Redactor().redact("user,password\nada,L0velace!\nbob,b0b-rules\n")
+
+    assert text == "user,password\nada,[password-1]\nbob,[password-2]\n"
+
+
+def test_an_inserted_password_is_told_by_its_column() -> None:
+    text = Redactor().redact("INSERT INTO users (id, pwd, city) VALUES (1, 'tiger99', 'Rome'), (2, 'l1on', 'Oslo');")
+
+    assert text == (
+        "INSERT INTO users (id, pwd, city) VALUES (1, '[password-1]', 'Rome'), (2, '[password-2]', 'Oslo');"
+    )
+
+
+def test_a_key_far_from_its_name_is_hidden_but_a_commit_is_not() -> None:
+    value = "0a1b2c3d4e" * 4
+
+    assert Redactor().redact(f"Here is the token you need: {value}") == "Here is the token you need: [secret-1]"
+    assert Redactor().redact(f"The token fix is in commit {value}") == f"The token fix is in commit {value}"
+
+
 def test_text_of_a_model_hides_secrets_and_leaves_addresses() -> None:
     assert hide_secrets(f"token {_GITHUB} of a@example.com") == "token [secret] of a@example.com"
 

@@ -51,7 +51,7 @@ _FORMS = tuple(
         ("redentials: ", rf"redentials: {_QUOTE}[\w.@-]{{1,64}} ?[/:] ?{_VALUE}"),
         ("redis-cli ", rf"redis-cli [^\n|]{{0,200}}?(?<=\s)-a {_QUOTE}{_VALUE}"),
         ("login ", rf"(?<=docker )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
-        ("login ", rf"login [^\s]{{1,128}}\s{{1,8}}(?:password|passwd) {_VALUE}"),
+        ("login ", rf"login [^\s,;]{{1,128}}\s{{1,8}}(?:password|passwd) (?!(?:and|for|has|is|or|was|with) ){_VALUE}"),
         ("login ", rf"(?<=az )login [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),
         ("net use ", rf"net use [^\n]{{0,200}}?/user:\S{{1,64}} {_QUOTE}{_VALUE}"),
         ("security ", rf"security [^\n|]{{0,200}}?(?<=\s)-p {_QUOTE}{_VALUE}"),

@@ -15,8 +15,10 @@ from trace_summarization.redaction.value_forms import is_mixed, is_surely_random
 _FARTHEST = 100
 _LONGEST = 300
 _SHORTEST = 8
-_RUN_START = re.compile(r"(?<![\w./+=@#-])[A-Za-z0-9+/_-]{20}")
-_RUN = re.compile(r"(?<![\w./+=@#-])[A-Za-z0-9+/_-]{20,300}={0,2}(?![\w/@([]|\.\w)")
+# After an escape (`\n`, `\uff1a`) too, which ends with a letter or digit
+_NOT_WITHIN = r"(?:(?<![\w./+=@#\\-])|(?<=\\[nrt])|(?<=\\u[0-9a-fA-F]{4}))"
+_RUN_START = re.compile(_NOT_WITHIN + r"[A-Za-z0-9+/_-]{20}")
+_RUN = re.compile(_NOT_WITHIN + r"[A-Za-z0-9+/_-]{20,300}={0,2}(?![\w/@([]|\.\w)")
 # Between the name and the value: what says that the value is something else.
 _OTHER_SUBJECT = re.compile(
     r"(?:\b|_)(?:commit|sha\d*|hash\w*|digest|checksum|md5|rev|revision|ids?|trace|span|etag|fingerprint|image|uuid|session"
@@ -42,8 +44,10 @@ _BELOW = re.compile(
     r"\\{0,7}[\"'`]?(?P<value>[^\s\"'`\\]{6,300})\\{0,7}[\"'`]?[ ]?,?"
     r"(?:\r?\n|\\{1,4}n|[\"'`]|$)"
 )
+_DESCRIBED = DESCRIPTIVE_AFTER | {"must", "should", "has", "requirement", "requirements"}
 _PASSWORD_SAID = re.compile(
-    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)(?: ?[:：]| is| ist| es| est| è| é| to| auf| naar)[ ]{1,3}"
+    r"(?P<words>(?:,? [^\W\d_]{1,15}){0,7}?)"
+    r"(?: ?[:：]| is| ist| es| est| è| é| was| war| era| fue| to| auf| naar)[ ]{1,3}"
     r"[\"'`*]{0,3}(?P<value>[^\s\"'`<>\\=]{8,64})"
 )
 _SAID_BEFORE = re.compile(
@@ -138,7 +142,7 @@ def _in_line(text: str, end: int, limit: int, name: Name) -> Span | None:
 def _said(found: re.Match[str] | None, name: Name) -> Span | None:
     if found is None:
         return None
-    if DESCRIPTIVE_AFTER & set(found["words"].lower().split()) - {"for", "to"}:
+    if found["words"].lower().strip(", ").split(" ")[0] in _DESCRIBED:  # `password policy: ...`
         return None
     value = found["value"].rstrip(".,;:?)*`")
     if is_placeholder(value) or "(" in value or "/" in value:
