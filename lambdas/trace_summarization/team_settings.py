@@ -10,9 +10,9 @@ Everything is optional. A run takes a value from its input, else from its team, 
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidConfiguration
@@ -48,6 +48,13 @@ class StatedPrice(_Strict):
     output: _UsdPerMillion
     cached_input: _UsdPerMillion | None = None
     flex: bool = False
+
+    @model_validator(mode="after")
+    def _cached_costs_no_more(self) -> Self:
+        # What is set aside for a call assumes that nothing is cached: that has to be the dearest case.
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise ValueError(f"cached_input {self.cached_input:g} is above input; allowed is at most {self.input:g}")
+        return self
 
 
 class TeamSettings(_Strict):
