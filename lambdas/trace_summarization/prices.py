@@ -83,13 +83,6 @@ class PriceList:
         return self.entries.get(name) or self.entries.get(_SNAPSHOT.sub("", name))
 
 
-def cost_usd(model: str, usage: ModelUsage) -> Decimal | None:
-    """What a call of the model cost in USD, by the shipped prices; None without a price or without token counts."""
-    price = PriceList.shipped().price_of(model)
-    nano = cost_nano_usd(price, usage) if price else None
-    return None if nano is None else usd(nano)
-
-
 def priced(price: ModelPrice | None, usages: Sequence[ModelUsage]) -> ModelUsage:
     """What the calls for one summary took together, with their cost in USD; None without a price or for nobody's bill.
 

@@ -20,6 +20,7 @@ from local.output import Output, data_dir_option, json_option, stack_options
 from local.session import running_or_own_stack
 from trace_summarization.constants import DEFAULT_MODEL
 from trace_summarization.timestamps import format_rfc3339
+from trace_summarization.tokens import is_counted_exactly
 
 _TEAM_COMPLETED = "Batch trace summarization completed"
 _TOLD = (
@@ -31,6 +32,7 @@ _TOLD = (
     "estimated_input_tokens",
     "estimated_cost_usd",
     "max_cost_usd",
+    "price_version",
 )
 
 
@@ -67,6 +69,7 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         "traces": sum(told["traces_estimated"] for told in teams.values()),
         "input_tokens": sum(told["estimated_input_tokens"] for told in teams.values()),
         "estimated_cost_usd": None if None in costs else round(sum(costs), 9),
+        "tokens_are_estimated": not is_counted_exactly(model),
         "teams": [{"team_id": team_id, **told} for team_id, told in sorted(teams.items())],
     }
     output.say()
@@ -80,6 +83,8 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         f"  {'all':10} {document['traces']:>5} traces {document['input_tokens']:>21} input tokens"
         f"   {_usd(document['estimated_cost_usd'])} with {model}"
     )
+    if document["tokens_are_estimated"]:
+        output.say(f"\nTokens are an estimate: the encoding of {model} is not known; 15 % are added.")
     if hours:
         document["nearest_hours"] = [{"hour": format_rfc3339(busy.hour), "traces": busy.traces} for busy in hours]
         listed = ", ".join(f"{format_rfc3339(busy.hour)} ({busy.traces} traces)" for busy in hours)
