@@ -114,12 +114,18 @@ def test_flex_halves_the_price_of_models_that_offer_it_and_of_no_other() -> None
     assert cost_usd("gpt-4.1-mini", usage(1_000, 0, tier="flex")) == Decimal("0.0004")
 
 
+def test_priority_is_set_aside_by_the_dearest_factor_also_where_the_provider_s_project_decides() -> None:
+    standard = most_nano_usd(MINI, 1_000, 100)
+    assert most_nano_usd(MINI, 1_000, 100, "priority") == most_nano_usd(MINI, 1_000, 100, "auto") == standard * 5 // 2
+    assert cost_nano_usd(MINI, usage(1_000, 100, tier="priority")) == standard * 5 // 2
+
+
 def test_half_a_nano_usd_is_rounded_up() -> None:
     assert cost_nano_usd(model_price("0.005", None, "0.005", flex=True), usage(1, 0, tier="flex")) == 3
     assert cost_nano_usd(model_price("0.0000001", None, "0"), usage(1, 0)) == 1
 
 
-@given(tokens, tokens, tokens, st.sampled_from([None, "auto", "default", "flex", "scale"]))
+@given(tokens, tokens, tokens, st.sampled_from([None, "auto", "default", "flex", "priority", "scale"]))
 def test_no_call_costs_more_than_the_most_that_it_can(
     input_tokens: int, output_tokens: int, cached: int, tier: str | None
 ) -> None:
