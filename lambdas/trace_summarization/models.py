@@ -126,7 +126,7 @@ class RunPlan(_Frozen):
 
 
 class SkipReason(StrEnum):
-    """Why a trace was sampled and not summarized. Nothing was paid for."""
+    """Why a trace was sampled and not summarized. The attempt that ends so has paid nothing; one before it may have."""
 
     TRACE_NOT_FOUND = "trace_not_found"
     TRACE_TOO_LARGE = "trace_too_large"
