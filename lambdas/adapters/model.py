@@ -64,7 +64,7 @@ class OpenAiSummaryModel:
 
     def answer(self, request: ModelRequest, timeout_seconds: float, spending: Spending) -> ModelAnswer:
         """Ask for a summary. See `SummaryModel.answer`."""
-        question = _Question(request, timeout_seconds, self._endpoint.service_tier)
+        question = _Question(request, timeout_seconds, self._endpoint)
         while True:
             dialect = self._dialects.get(request.model, Dialect())
             parameters = dialect.parameters(request, question.tier)
@@ -147,14 +147,15 @@ class OpenAiSummaryModel:
 class _Question:
     """One `answer`, over all its HTTP requests: what is left of its time, its retries and its tier."""
 
-    def __init__(self, request: ModelRequest, timeout_seconds: float, tier: str | None) -> None:
+    def __init__(self, request: ModelRequest, timeout_seconds: float, endpoint: ModelSecret) -> None:
         self.request = request
-        self.tier = tier
+        self.tier = endpoint.service_tier or endpoint.standard_tier
         self.failure: TraceSummarizationError | None = None
         self.may_have_paid = False
         self.seconds_for_last_call = 0.0
         self._ends = time.monotonic() + timeout_seconds
         self._retries = 0
+        self._standard_tier = endpoint.standard_tier
 
     @property
     def seconds_left(self) -> float:
@@ -180,7 +181,7 @@ class _Question:
         """Whether to go on at the standard tier: once, after flex had no capacity or took too long."""
         if parameters.get("service_tier") != _FLEX or not isinstance(self.failure, ModelRateLimited | ModelUnavailable):
             return False
-        self.tier = None
+        self.tier = self._standard_tier
         return self.seconds_left >= c.MODEL_SHORTEST_ANSWER_SECONDS
 
     def waits_to_retry(self, error: Exception) -> bool:

@@ -82,7 +82,8 @@ class ModelSecret(_Secret):
     """How to reach the model: any endpoint that speaks OpenAI's API.
 
     `api_key` is sent as a bearer token; only endpoints other than OpenAI's may do without. `headers` and `query` go
-    with every request, for endpoints that want their key or version there. `service_tier` is sent where it is given.
+    with every request, for endpoints that want their key or version there. `service_tier` is sent where it is given;
+    where it is not, OpenAI is asked for `standard_tier`.
     """
 
     api_key: str | None = Field(None, pattern=r"^[!-~]+$", repr=False)
@@ -91,6 +92,12 @@ class ModelSecret(_Secret):
     headers: Mapping[_HeaderName, _HeaderValue] = Field({}, repr=False)
     query: Mapping[str, str] = Field({}, repr=False)
     service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
+
+    @property
+    def standard_tier(self) -> Literal["default"] | None:
+        """What asks for the standard price: where none is sent, OpenAI takes the project's own, which may be dearer."""
+        host = urlsplit(self.base_url).hostname or ""
+        return "default" if host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}") else None
 
     def __hash__(self) -> int:
         """By content, so that clients can be kept by their secret."""

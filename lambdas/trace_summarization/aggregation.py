@@ -15,8 +15,9 @@ from trace_summarization.models import (
     TeamOutcome,
     TeamRun,
 )
-from trace_summarization.prices import most_nano_usd, nano_usd, usd
+from trace_summarization.prices import PriceList, most_nano_usd, nano_usd, usd
 from trace_summarization.requests import expected_output_tokens
+from trace_summarization.tokens import is_counted_exactly
 
 NOTHING_SPENT: Final = RunSpending()
 
@@ -58,6 +59,8 @@ def aggregate_team(
         traces_estimated=len(estimated),
         estimated_input_tokens=sum(outcome.input_tokens or 0 for outcome in estimated),
         estimated_cost_usd=_expected_cost(run, estimated),
+        tokens_are_estimated=not is_counted_exactly(run.model),
+        price_version=_price_version(run),
     )
     return BatchSummarizationResult(batch_run_id=run.batch_run_id, metrics=metrics)
 
@@ -68,6 +71,11 @@ def _expected_cost(run: TeamRun, estimated: Sequence[SummarizationActivityResult
         return None
     paid = [outcome.input_tokens or 0 for outcome in estimated if not outcome.reused]
     return float(usd(most_nano_usd(run.price, sum(paid), len(paid) * expected_output_tokens(run.model, run.mode))))
+
+
+def _price_version(run: TeamRun) -> str | None:
+    prices = PriceList.shipped()
+    return prices.version if run.price is not None and run.price == prices.price_of(run.model) else None
 
 
 def aggregate_run(outcomes: Sequence[TeamOutcome]) -> CoordinatorResult:

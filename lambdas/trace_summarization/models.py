@@ -126,7 +126,7 @@ class RunPlan(_Frozen):
 
 
 class SkipReason(StrEnum):
-    """Why a trace was sampled and not summarized. Nothing was paid for."""
+    """Why a trace was sampled and not summarized. The attempt that ends so has paid nothing; one before it may have."""
 
     TRACE_NOT_FOUND = "trace_not_found"
     TRACE_TOO_LARGE = "trace_too_large"
@@ -210,8 +210,9 @@ class BatchSummarizationMetrics(_Frozen):
     queried = generated + skipped + failed + estimated, generated = succeeded + failed + unneeded. `summaries_reused` is
     among the generated, in a dry run among the estimated. Costs and tokens are those of all the run's model calls, also
     of an earlier attempt of the team in the same coordinator run; costs are None when the model has no price,
-    `cost_usd` also when the ledger could not be read (then calls and tokens are 0), `estimated_cost_usd` also outside
-    of a dry run.
+    `cost_usd` also when the ledger could not be read (calls and tokens are 0 then), and `estimated_cost_usd` outside a
+    dry run. `tokens_are_estimated`: whether the tokens that are counted before a call are an estimate, because the
+    model's encoding is not known. `price_version`: of the shipped price list, None for a price of the deployment's own.
     """
 
     traces_queried: int = 0
@@ -233,6 +234,8 @@ class BatchSummarizationMetrics(_Frozen):
     traces_estimated: int = 0
     estimated_input_tokens: int = 0
     estimated_cost_usd: float | None = None
+    tokens_are_estimated: bool = False
+    price_version: str | None = None
 
 
 class BatchSummarizationResult(_Frozen):

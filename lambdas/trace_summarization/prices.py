@@ -20,11 +20,12 @@ from trace_summarization.models import ModelPrice, ModelUsage
 PRICES_FILE: Final = Path(__file__).parent / "data" / "prices.json"
 FLEX_TIER: Final = "flex"
 PRIORITY_TIER: Final = "priority"
+AUTO_TIER: Final = "auto"
 
 _NANO_PER_USD = 1_000_000_000
 _PICO_PER_NANO = 1_000
 _PICO_PER_TOKEN_OF_USD_PER_MILLION = 1_000_000
-_PRIORITY_FACTOR = 2  # the most that a priority tier costs; for some models it is 1.7 times the standard price
+_PRIORITY_FACTOR = (5, 2)  # the most that a priority tier costs (gpt-5.5); for other models 1.7 to 2 times the standard
 # Snapshots are priced as their model: -2025-04-14, -20250929, @20250929, -001, -latest; Bedrock adds -v1:0.
 _SNAPSHOT = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8}|-\d{3}|-latest)?(?:-v\d+(?::\d+)?)?$")
 _BEDROCK_NAME = re.compile(r"(?:(?P<area>global|[a-z]{2,6}(?:-gov)?)\.)?(?P<vendor>anthropic|amazon)\.(?P<name>.+)")
@@ -83,13 +84,6 @@ class PriceList:
         return self.entries.get(name) or self.entries.get(_SNAPSHOT.sub("", name))
 
 
-def cost_usd(model: str, usage: ModelUsage) -> Decimal | None:
-    """What a call of the model cost in USD, by the shipped prices; None without a price or without token counts."""
-    price = PriceList.shipped().price_of(model)
-    nano = cost_nano_usd(price, usage) if price else None
-    return None if nano is None else usd(nano)
-
-
 def priced(price: ModelPrice | None, usages: Sequence[ModelUsage]) -> ModelUsage:
     """What the calls for one summary took together, with their cost in USD; None without a price or for nobody's bill.
 
@@ -115,8 +109,11 @@ def cost_nano_usd(price: ModelPrice, usage: ModelUsage) -> int | None:
 
 
 def most_nano_usd(price: ModelPrice, input_tokens: int, output_tokens: int, service_tier: str | None = None) -> int:
-    """The most that a call can cost, in nano-USD: nothing cached, and no discount, which is known only afterwards."""
-    tier = PRIORITY_TIER if service_tier == PRIORITY_TIER else None
+    """The most that a call can cost, in nano-USD: nothing cached, and no discount, which is known only afterwards.
+
+    What `auto` means is set in the provider's project: it may be priority.
+    """
+    tier = PRIORITY_TIER if service_tier in (PRIORITY_TIER, AUTO_TIER) else None
     return _nano(input_tokens * price.input + output_tokens * price.output, price, tier)
 
 
@@ -145,7 +142,7 @@ def _nano(pico: int, price: ModelPrice, service_tier: str | None) -> int:
     if service_tier == FLEX_TIER and price.flex:
         denominator = 2
     elif service_tier == PRIORITY_TIER:
-        numerator = _PRIORITY_FACTOR
+        numerator, denominator = _PRIORITY_FACTOR
     return -(-pico * numerator // (denominator * _PICO_PER_NANO))
 
 

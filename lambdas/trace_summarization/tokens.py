@@ -43,11 +43,6 @@ def count_tokens(text: str) -> int:
     return sum(len(encode(piece)) for piece in _pieces(text))
 
 
-def count_tokens_of_each(texts: list[str]) -> list[int]:
-    """Tokens of each text."""
-    return [count_tokens(text) for text in texts]
-
-
 def is_counted_exactly(model: str) -> bool:
     """Whether the model, named plainly or behind a gateway's prefix, uses the encoding that is counted with."""
     return _MODELS_OF_ENCODING.fullmatch(model.rpartition("/")[2]) is not None

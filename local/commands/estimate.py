@@ -21,6 +21,7 @@ from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option
 from local.session import running_or_own_stack
 from trace_summarization.constants import DEFAULT_MODEL
 from trace_summarization.timestamps import format_rfc3339
+from trace_summarization.tokens import is_counted_exactly
 
 _TEAM_COMPLETED = "Batch trace summarization completed"
 _TOLD = (
@@ -32,6 +33,7 @@ _TOLD = (
     "estimated_input_tokens",
     "estimated_cost_usd",
     "max_cost_usd",
+    "price_version",
 )
 
 
@@ -75,6 +77,7 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
         "teams_failed": len(failed_teams),
         "failed_team_ids": failed_teams,
         "summaries_failed": failed_traces,
+        "tokens_are_estimated": not is_counted_exactly(model),
         "teams": [{"team_id": team_id, **told} for team_id, told in sorted(teams.items())],
     }
     output.say()
@@ -91,6 +94,8 @@ def estimate(team: int | None, data_dir: Path, output: Output, **inputs: Any) ->
     if not is_complete:
         listed = f" ({', '.join(map(str, failed_teams))})" if failed_teams else ""
         output.say(f"\nCould not be estimated: {len(failed_teams)} teams{listed}, {failed_traces} traces")
+    if document["tokens_are_estimated"]:
+        output.say(f"\nTokens are an estimate: the encoding of {model} is not known; 15 % are added.")
     if hours:
         document["nearest_hours"] = [{"hour": format_rfc3339(busy.hour), "traces": busy.traces} for busy in hours]
         listed = ", ".join(f"{format_rfc3339(busy.hour)} ({busy.traces} traces)" for busy in hours)

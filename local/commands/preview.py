@@ -12,7 +12,7 @@ from local.session import running_or_own_stack
 from trace_summarization import constants as c
 from trace_summarization.redaction import Redactor
 from trace_summarization.text_repr import fit, render_trace
-from trace_summarization.tokens import count_tokens, with_margin, without_margin
+from trace_summarization.tokens import count_tokens, is_counted_exactly, with_margin, without_margin
 
 
 @click.command(
@@ -56,6 +56,7 @@ def preview(
             "team_id": team,
             "characters": len(rendered.text),
             "tokens": with_margin(count_tokens(rendered.text), model),
+            "tokens_are_estimated": not is_counted_exactly(model),
             "tokens_of_the_whole": with_margin(count_tokens(whole.text), model),
             "redacted": dict(redactor.counts),
             "text": rendered.text,

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.runs import run_of_team
 from trace_summarization import constants as c
 from trace_summarization.aggregation import aggregate_run, aggregate_team
 from trace_summarization.models import RunSpending, SkipReason, SummarizationActivityResult, TeamOutcome, TeamRun
 from trace_summarization.planning import team_run
+from trace_summarization.prices import PriceList
+from trace_summarization.team_settings import parse_team_settings
 
 RUN, _ = team_run({"team_id": 1}, "2025-01-15T12:00:00Z", "arn:execution", 110)
 
@@ -107,6 +110,28 @@ def test_no_team_is_a_result_too() -> None:
         "estimated_input_tokens": 0,
         "estimated_cost_usd": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "estimated", "version"),
+    [
+        ("gpt-4.1-mini", "{}", False, PriceList.shipped().version),
+        ("claude-haiku-4-5", "{}", True, PriceList.shipped().version),
+        ("my-own", "{}", True, None),
+        ("gpt-4.1-mini", '{"prices": {"gpt-4.1-mini": {"input": 1, "output": 1}}}', False, None),
+    ],
+)
+def test_the_metrics_tell_what_their_money_rests_on(
+    model: str, settings: str, estimated: bool, version: str | None
+) -> None:
+    run = run_of_team(1, parse_team_settings(settings), model=model)
+    metrics = aggregate_team(run, [], run.started_at).metrics
+    assert (metrics.tokens_are_estimated, metrics.price_version) == (estimated, version)
+
+
+def test_a_ledger_that_could_not_be_read_has_no_cost() -> None:
+    metrics = aggregate_team(RUN, [], RUN.started_at, None).metrics
+    assert (metrics.cost_usd, metrics.model_calls, metrics.input_tokens) == (None, 0, 0)
 
 
 def test_what_the_ledger_holds_is_in_the_metrics() -> None:

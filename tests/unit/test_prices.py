@@ -12,7 +12,6 @@ from trace_summarization.prices import (
     PRICES_FILE,
     PriceList,
     cost_nano_usd,
-    cost_usd,
     model_price,
     most_nano_usd,
     nano_usd,
@@ -32,6 +31,13 @@ def usage(
     model: str = "gpt-4.1-mini-2025-04-14",
 ) -> ModelUsage:
     return ModelUsage(model, input_tokens, output_tokens, None, cached, tier)
+
+
+def cost_usd(model: str, taken: ModelUsage) -> Decimal | None:
+    price = PriceList.shipped().price_of(model)
+    assert price is not None
+    nano = cost_nano_usd(price, taken)
+    return None if nano is None else usd(nano)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,6 @@ def test_a_name_leads_to_its_model(name: str, model: str) -> None:
 )
 def test_a_name_that_no_price_was_stated_for_has_none(name: str) -> None:
     assert PriceList.shipped().price_of(name) is None
-    assert cost_usd(name, usage(10, 10)) is None
 
 
 def test_a_snapshot_with_a_price_of_its_own_keeps_it() -> None:
@@ -109,12 +114,18 @@ def test_flex_halves_the_price_of_models_that_offer_it_and_of_no_other() -> None
     assert cost_usd("gpt-4.1-mini", usage(1_000, 0, tier="flex")) == Decimal("0.0004")
 
 
+def test_priority_is_set_aside_by_the_dearest_factor_also_where_the_provider_s_project_decides() -> None:
+    standard = most_nano_usd(MINI, 1_000, 100)
+    assert most_nano_usd(MINI, 1_000, 100, "priority") == most_nano_usd(MINI, 1_000, 100, "auto") == standard * 5 // 2
+    assert cost_nano_usd(MINI, usage(1_000, 100, tier="priority")) == standard * 5 // 2
+
+
 def test_half_a_nano_usd_is_rounded_up() -> None:
     assert cost_nano_usd(model_price("0.005", None, "0.005", flex=True), usage(1, 0, tier="flex")) == 3
     assert cost_nano_usd(model_price("0.0000001", None, "0"), usage(1, 0)) == 1
 
 
-@given(tokens, tokens, tokens, st.sampled_from([None, "auto", "default", "flex", "scale"]))
+@given(tokens, tokens, tokens, st.sampled_from([None, "auto", "default", "flex", "priority", "scale"]))
 def test_no_call_costs_more_than_the_most_that_it_can(
     input_tokens: int, output_tokens: int, cached: int, tier: str | None
 ) -> None:

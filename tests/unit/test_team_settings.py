@@ -87,6 +87,10 @@ def test_a_cap_on_a_model_without_a_price_is_refused(
         ('{"teams": {"0": {}}}', r"teams\.0"),
         ('{"prices": {"m": {"input": 1}}}', r"prices\.m\.output: "),
         ('{"prices": {"m": {"input": -1, "output": 1}}}', r"prices\.m\.input: "),
+        (
+            '{"prices": {"m": {"input": 1, "cached_input": 1.5, "output": 4}}}',
+            r"prices\.m: .*cached_input 1\.5 is",
+        ),
         ('{"prices": {"a b": {"input": 1, "output": 1}}}', r"prices\.a b"),
     ],
 )

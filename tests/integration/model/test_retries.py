@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters import secrets
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
@@ -300,6 +301,18 @@ def test_flex_without_capacity_falls_back_to_the_standard_tier_at_once(
         assert flex_model.answer(request_for(), 14.0, spending).usage.service_tier == "default"
     assert spending.log == ["reserve", end, "reserve", "settle"]
     assert [reserved.service_tier for reserved in spending.reserved] == ["flex", None]
+
+
+def test_openai_is_asked_for_its_standard_tier_in_so_many_words(
+    server: ModelServer, spending: RecordedSpending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_OPENAI_HOST", "127.0.0.1")  # else nobody's host is OpenAI's
+    server.faults.replace([{**_NO_FLEX, "times": 1, "status": 429}])
+    for tier in (None, "flex"):
+        model = OpenAiSummaryModel(ModelSecret(api_key="k", base_url=server.base_url, service_tier=tier))
+        model.answer(request_for(), LONG_ENOUGH_SECONDS, spending)
+        model.close()
+    assert [reserved.service_tier for reserved in spending.reserved] == ["default", "flex", "default"]
 
 
 def test_flex_is_tried_again_for_the_next_trace(
