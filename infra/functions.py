@@ -63,7 +63,8 @@ class Functions(Construct):
             self,
             "ModelSecret",
             settings.model.secret_arn,
-            'LLM access of trace summarization: {"api_key": ...}; optional: "base_url", "provider"',
+            'LLM access of trace summarization: {"api_key": ...}; optional: "base_url", "provider", "headers", '
+            '"query", "service_tier"',
         )
         self.embedding_queue = EmbeddingQueue(self, "EmbeddingQueue", settings)
         with staged_bundle(BundleTarget.of(settings)) as bundle:

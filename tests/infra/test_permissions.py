@@ -1,5 +1,6 @@
 """Roles: each function may do what its code does, and nothing else."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,25 @@ def test_every_aws_call_that_a_handler_reaches_is_granted(handler: str, template
 def test_a_role_grants_what_the_code_calls_and_no_more(handler: str, template: Template, code: Code) -> None:
     called = code.aws_actions(f"handlers.{handler}")
     assert _granted(template, handler) == called | OWN_LOG_GROUP | TRACING
+
+
+SERVICES = {"secretsmanager": "Secrets Manager", "ssm": "Systems Manager", "dynamodb": "DynamoDB"}
+
+
+def test_the_documentation_names_the_services_that_functions_in_a_vpc_have_to_reach(
+    custom_template: Template, code: Code
+) -> None:
+    page = (LAMBDAS.parent / "docs" / "configuration.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", page.split("## Network")[1], re.MULTILINE)
+    named = {function: {name for name in SERVICES.values() if name in text} for function, text in rows}
+    called = {
+        handler.replace("_", "-"): {
+            SERVICES[action.partition(":")[0]] for action in code.aws_actions(f"handlers.{handler}")
+        }
+        for handler, function in custom_template.functions.items()
+        if "VpcConfig" in function
+    }
+    assert named == called
 
 
 def test_calls_are_found_at_all(code: Code) -> None:

@@ -1,11 +1,13 @@
 """What the stack is as a whole: names, outputs, allowlist, secrets, functions, logs."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from adapters.secrets import ModelSecret
 from infra.settings import MAX_NAME_PREFIX_LENGTH, MAX_SCHEDULE_NAME_LENGTH
 from tests.infra.cloudformation import Template, readable
 from tests.infra.conftest import CUSTOM_CONTEXT
@@ -115,6 +117,12 @@ def test_created_secrets_hold_no_value_that_a_deploy_could_put_over_yours(templa
     assert len(secrets) == 2
     for properties in secrets.values():
         assert set(properties) == {"Description"}
+
+
+def test_the_model_secret_s_description_names_all_that_it_may_hold(template: Template) -> None:
+    secrets = template.resources("AWS::SecretsManager::Secret").values()
+    [told] = [each["Description"] for each in secrets if "LLM" in each["Description"]]
+    assert set(re.findall(r'"(\w+)"', told)) == set(ModelSecret.model_fields)
 
 
 def test_given_secrets_are_used_and_none_created(custom_template: Template) -> None:
