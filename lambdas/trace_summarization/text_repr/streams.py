@@ -34,6 +34,7 @@ _SPEAKERS = frozenset({"user", "system", "developer"})  # how a history begins, 
 _RESPONSES_KEYS = frozenset({
     "type", "response", "item", "delta", "text", "part", "output_index", "content_index", "summary_index", "item_id",
     "sequence_number", "obfuscation", "logprobs", "annotation", "annotation_index", "arguments", "name", "input",
+    "code", "transcript",
     "refusal",
 })  # fmt: skip
 _MESSAGE_CHUNK_KEYS = frozenset({
@@ -135,16 +136,92 @@ def _responses(chunks: list[Chunk]) -> object:
     last: Chunk = states[-1] if states else {}
     if not is_empty(last.get("output")):
         return last
-    items = [chunk.get("item") for chunk in chunks if chunk["type"] == "response.output_item.done"]
-    if not items:
-        text = _concatenated(chunks, "response.output_text.delta", "delta")
-        thought = _concatenated(chunks, "response.reasoning_summary_text.delta", "delta")
-        arguments = _concatenated(chunks, "response.function_call_arguments.delta", "delta")
-        items = [{"type": "reasoning", "summary": thought}] if thought else []
-        items += [{"role": "assistant", "content": text}] if text else []
-        items += [{"type": "function_call", "arguments": arguments}] if arguments else []
-    rest = {key: last[key] for key in ("error", "incomplete_details", "status") if last.get(key)}
-    return {"object": "response", "output": items, **rest}
+    items: dict[object, _ResponseItem] = {}
+    place_by_id: dict[object, object] = {}
+    for chunk in chunks:
+        piece, _, step = type_of(chunk).removeprefix("response.").rpartition(".")
+        item = chunk.get("item")
+        if piece not in ("output_item", "output_text.annotation") and piece not in _RESPONSE_PIECES:
+            continue
+        index, item_id = chunk.get("output_index"), chunk.get("item_id")
+        item_id = item.get("id") if isinstance(item, dict) else item_id
+        if isinstance(index, int):
+            place: object = index
+        elif isinstance(item_id, str):
+            place = place_by_id.get(item_id, item_id)
+        else:
+            place = (piece, len(items)) if isinstance(item, dict) else piece
+        if isinstance(item_id, str):
+            place_by_id.setdefault(item_id, place)
+        items.setdefault(place, _ResponseItem()).add(chunk, piece, step)
+    return {**last, "object": "response", "output": [item.whole() for item in items.values()]}
+
+
+# What the pieces of an item that is still being written belong to: the item's type, its field, the type of a part.
+_RESPONSE_PIECES = {
+    "output_text": ("message", "content", "output_text"),
+    "text": ("message", "content", "output_text"),
+    "refusal": ("message", "content", "refusal"),
+    "audio_transcript": ("message", "content", "output_text"),
+    "output_audio_transcript": ("message", "content", "output_text"),
+    "reasoning_summary_text": ("reasoning", "summary", "summary_text"),
+    "reasoning_text": ("reasoning", "content", "reasoning_text"),
+    "function_call_arguments": ("function_call", "arguments", ""),
+    "mcp_call_arguments": ("mcp_call", "arguments", ""),
+    "custom_tool_call_input": ("custom_tool_call", "input", ""),
+    "code_interpreter_call_code": ("code_interpreter_call", "code", ""),
+}
+
+
+class _ResponseItem:
+    """One item of a Responses stream: as it was sent when done, else what was said of it so far."""
+
+    def __init__(self) -> None:
+        self._sent: Chunk = {}
+        self._is_done = False
+        self._annotations: list[object] = []
+        self._pieces: dict[tuple[str, object], list[str]] = {}  # by kind of piece and index of the part
+
+    def add(self, chunk: Chunk, piece: str, step: str) -> None:
+        item = chunk.get("item")
+        if piece == "output_item":
+            if isinstance(item, dict):
+                self._sent, self._is_done = item, step == "done"
+            return
+        if piece == "output_text.annotation":
+            self._annotations.append(chunk.get("annotation"))
+            return
+        index = next((i for key in ("content_index", "summary_index") if isinstance(i := chunk.get(key), int)), 0)
+        texts = self._pieces.setdefault((piece, index), [])
+        field = _RESPONSE_PIECES[piece][1]
+        said = next(
+            (
+                said
+                for key in ("delta", "text", "transcript", "refusal", field)
+                if isinstance(said := chunk.get(key), str)
+            ),
+            "",
+        )
+        if step == "done" and said:
+            texts.clear()
+        texts.append(said)
+
+    def whole(self) -> Chunk:
+        if self._is_done or not self._pieces:
+            return self._sent
+        said: Chunk = {}
+        for (piece, _), texts in self._pieces.items():
+            kind, field, part = _RESPONSE_PIECES[piece]
+            said["type"], text = kind, "".join(texts)
+            if part:
+                before = said.get(field)
+                made = {"type": part, "refusal" if part == "refusal" else "text": text}
+                said[field] = [*(before if isinstance(before, list) else []), made]
+            else:
+                said[field] = text
+        if said["type"] == "message":
+            said |= {"role": "assistant", "annotations": self._annotations}
+        return {**said, **{key: value for key, value in self._sent.items() if not is_empty(value)}}
 
 
 def _is_bedrock_event(item: Chunk) -> bool:
@@ -362,10 +439,6 @@ class _Merged:
 
 def _whole(merged: object) -> Chunk:
     return merged.whole() if isinstance(merged, _Merged) else {}
-
-
-def _concatenated(chunks: list[Chunk], kind: str, key: str) -> str:
-    return "".join(str(chunk.get(key) or "") for chunk in chunks if chunk.get("type") == kind)
 
 
 # How to tell a provider's chunks, how to add them up, and which of their keys that reads.

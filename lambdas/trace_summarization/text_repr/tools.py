@@ -2,10 +2,12 @@
 
 get_weather(city: string, days?: integer) - The weather to come.
   city: Name of the city, in English
-  days: at most 10 (default 3)
+  days: at most 10
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 
 from trace_summarization.text_repr.entries import first_of, is_empty, is_hollow, name_of
 from trace_summarization.text_repr.plain_text import compact_json
@@ -32,10 +34,13 @@ _SILENT_TOOL_KEYS = frozenset({
     "name", "type", "description", "strict", "cache_control", "cacheControl", "defer_loading", "id", "class_name",
     *_SCHEMA_KEYS, *_RESULT_SCHEMA_KEYS, *_BODY_KEYS, "title", "execution", "metadata", "tool_type",
 })  # fmt: skip
+# Said in the signature, or what only a validator needs: of a trace's reader it would take more than it gives.
 _SILENT_SCHEMA_KEYS = frozenset({
     "type", "properties", "required", "items", "enum", "anyOf", "oneOf", "allOf", "any_of", "$ref", "$defs",
     "definitions", "title", "description", "additionalProperties", "$schema", "const", "nullable", "default",
-    "propertyOrdering", "property_ordering", "strict",
+    "propertyOrdering", "property_ordering", "strict", "type_", "minLength", "maxLength", "minimum", "maximum",
+    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems", "prefixItems",
+    "minProperties", "maxProperties", "pattern", "format",
 })  # fmt: skip
 
 
@@ -105,14 +110,15 @@ def _tool_lines(tool: object) -> str:
     }
     description = body.get("description")
     about = description if isinstance(description, str) else "" if description is None else compact_json(description)
+    notes = reading.notes()
     lines = [line.strip() for line in about.split("\n") if line.strip()]
     if len(about) <= _LONGEST_FOLDED:
         lines = [" ".join(lines)] if lines else []
     head = f"{signature} - {lines[0]}" if lines else signature
     tail = [f"  {compact_json(rest)}"] if rest else []
-    if rest and not lines[1:] and not reading.notes and len(head) + len(tail[0]) <= _LONGEST_FOLDED:
+    if rest and not lines[1:] and not notes and len(head) + len(tail[0]) <= _LONGEST_FOLDED:
         return head + tail[0][1:]
-    return "\n".join([head, *(f"  {line}" for line in lines[1:]), *reading.notes, *tail])
+    return "\n".join([head, *(f"  {line}" for line in lines[1:]), *notes, *tail])
 
 
 def _unnamed(tool: dict[str, object]) -> str:
@@ -128,13 +134,25 @@ class _Schema:
     """Reads the JSON schema of one tool: each part of it once, however often it is referred to."""
 
     def __init__(self, schema: object) -> None:
-        self.notes: list[str] = []
+        self._notes: list[tuple[str, str]] = []  # path of a parameter, what is said of it
+        self._paths: set[str] = set()
         self._schema = schema
         self._definitions: dict[str, object] = {}
         for key in ("$defs", "definitions"):
             found = schema.get(key) if isinstance(schema, dict) else None
             self._definitions.update(found if isinstance(found, dict) else {})
         self._opened: set[str] = set()
+
+    def notes(self) -> list[str]:
+        """What is said of the parameters, each by the shortest end of its path that no other one shares."""
+        paths_by_end: Counter[str] = Counter()
+        if any("." in path for path, _ in self._notes):
+            paths_by_end.update(end for path in self._paths for end in _ends(path))
+        notes: list[str] = []
+        for path, note in self._notes:
+            short = next((end for end in _ends(path) if paths_by_end[end] < 2 and end[:1] != "*"), path)
+            notes.append(f"  {short}: {note}" if path else f"  {note}")
+        return notes
 
     def parameters(self) -> str:
         """The arguments of a signature; what they mean goes to the notes."""
@@ -202,6 +220,7 @@ class _Schema:
         members: list[str] = []
         for name, schema in properties.items():
             here = f"{path}.{name_of(name)}" if path else name_of(name)
+            self._paths.add(here)
             self._note(here, schema)
             members.append(f"{name_of(name)}{'' if name in needed else '?'}: {self.type_of(schema, here, depth)}")
         return ", ".join(members)
@@ -212,18 +231,28 @@ class _Schema:
             return
         description = schema.get("description")
         said = " ".join(description.split()) if isinstance(description, str) else ""
-        facts = [f"default {_short(schema['default'])}"] if not is_empty(schema.get("default")) else []
+        facts: list[str] = []
         choices = schema.get("enum")
         if isinstance(choices, list) and len(listed := _listed(choices)) > _LONGEST_INLINE_CHOICES:
             facts.append(f"one of {listed}")
         facts += [
             f"{name_of(key)} {_short(value)}"
             for key, value in schema.items()
-            if key not in _SILENT_SCHEMA_KEYS and not is_hollow(value) and key != "type_"
+            if key not in _SILENT_SCHEMA_KEYS and not is_hollow(value)
         ] if path else []  # fmt: skip
         note = f"{said} ({', '.join(facts)})" if said and facts else said or ", ".join(facts)
         if note:
-            self.notes.append(f"  {path}: {note}" if path else f"  {note}")
+            self._paths.add(path)
+            self._notes.append((path, note))
+
+
+def _ends(path: str) -> Iterator[str]:
+    """Of `a.b.c`: `c`, `b.c`, `a.b.c`."""
+    start = path.rfind(".")
+    while start >= 0:
+        yield path[start + 1 :]
+        start = path.rfind(".", 0, start)
+    yield path
 
 
 def _is_object(schema: object) -> bool:

@@ -144,3 +144,46 @@ def _shown(value: object) -> str:
     return "\n".join(
         f"{label}: {text}" for message in messages_of(value, "", Conversation()) for label, text, _ in message
     )
+
+
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Too late for it."}]}
+BEFORE = [
+    {"type": "response.created", "response": {"id": "resp_1", "object": "response", "output": []}},
+    {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1"}},
+    {"type": "response.output_item.done", "output_index": 0, "item": THOUGHT},
+]
+
+
+@pytest.mark.parametrize("where", [{"output_index": 1}, {"item_id": "msg_1"}, {"output_index": 1, "item_id": "msg_1"}])
+def test_an_answer_that_was_cut_off_is_kept(where: dict[str, object]) -> None:
+    """Its `done` never came, while that of the reasoning before it did."""
+    pieces = ["The refund ", "was denied"]
+    cut = [{"type": "response.output_text.delta", "delta": piece, "content_index": 0, **where} for piece in pieces]
+    page = {"type": "url_citation", "url": "https://e.org/w", "title": "The rules"}
+    cited = {"type": "response.output_text.annotation.added", "annotation": page, **where}
+    assert _shown([*BEFORE, *cut, cited]).split("\n") == [
+        "assistant thinking: Too late for it.",
+        "assistant: The refund was denied",
+        "assistant sources: The rules, https://e.org/w",
+    ]
+
+
+def test_calls_that_were_cut_off_stay_apart() -> None:
+    events: list[dict[str, object]] = []
+    for index, city in enumerate(("Oslo", "Rome"), 1):
+        call = {"type": "function_call", "id": f"fc_{index}", "name": "look", "arguments": "", "status": "in_progress"}
+        events.append({"type": "response.output_item.added", "output_index": index, "item": call})
+        for piece in ('{"at": ', f'"{city}"}}'):
+            events.append({"type": "response.function_call_arguments.delta", "item_id": f"fc_{index}", "delta": piece})
+    assert _shown([*BEFORE, *events]).split("\n")[1:] == [
+        'assistant calls: look(at="Oslo")', 'assistant calls: look(at="Rome")',
+    ]  # fmt: skip
+
+
+def test_a_text_that_was_sent_in_pieces_and_whole_is_said_once() -> None:
+    said = [
+        {"type": "response.output_text.delta", "output_index": 1, "delta": "Rain "},
+        {"type": "response.output_text.delta", "output_index": 1, "delta": "again"},
+        {"type": "response.output_text.done", "output_index": 1, "text": "Rain again"},
+    ]
+    assert _shown([*BEFORE, *said]).endswith("\nassistant: Rain again")

@@ -30,10 +30,10 @@ def _declared(properties: dict[str, object], **schema: object) -> list[object]:
 
 
 def test_what_parameters_mean_stands_below_the_tool() -> None:
-    days = {"type": "integer", "description": "How many\n days", "default": 3, "maximum": 10}
+    days = {"type": "integer", "description": "How many\n days"}
     assert catalogue(
         _declared({"city": {"type": "string", "description": "Its name"}, "days": days}, required=["city"])
-    ) == ("find(city: string, days?: integer)\n  city: Its name\n  days: How many days (default 3, maximum 10)")
+    ) == ("find(city: string, days?: integer)\n  city: Its name\n  days: How many days")
 
 
 def test_a_long_description_is_whole_and_keeps_its_lines() -> None:
@@ -90,3 +90,30 @@ def test_a_long_choice_stands_below_the_tool() -> None:
 )  # fmt: skip
 def test_tools_of_providers_keep_their_settings(tools: object, expected: str) -> None:
     assert catalogue(tools) == expected
+
+
+def test_what_only_a_validator_needs_is_left_out() -> None:
+    code = {"type": "string", "minLength": 2, "maxLength": 9, "pattern": "^[A-Z]+$", "format": "code", "default": "X"}
+    days = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 7}, "minItems": 1, "maxItems": 7,
+            "uniqueItems": True, "additionalProperties": False}  # fmt: skip
+    assert catalogue(_declared({"code": code, "days": days})) == "find(code?: string, days?: [integer])"
+
+
+def test_a_nested_parameter_is_named_by_the_end_of_its_path() -> None:
+    item = {"type": "object", "properties": {"value": {"type": "string", "description": "Value of the item"}}}
+    page = {"type": "object", "properties": {"items": {"type": "array", "items": item}}}
+    lines = catalogue(_declared({"pages": {"type": "array", "items": page}})).split("\n")
+    assert lines[1:] == ["  value: Value of the item"]
+
+
+def test_parameters_that_end_alike_are_told_apart() -> None:
+    name = {"type": "string", "description": "Its name"}
+    author = {"type": "object", "properties": {"name": name}}
+    book = {"type": "object", "properties": {"author": author, "editor": author}}
+    lines = catalogue(_declared({"name": name, "book": book})).split("\n")
+    assert lines[1:] == ["  name: Its name", "  author.name: Its name", "  editor.name: Its name"]
+
+
+def test_any_value_of_an_object_is_named_with_it() -> None:
+    prices = {"type": "object", "additionalProperties": {"type": "number", "description": "In EUR"}}
+    assert catalogue(_declared({"prices": prices})).split("\n")[1:] == ["  prices.*: In EUR"]
