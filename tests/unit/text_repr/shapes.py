@@ -175,7 +175,8 @@ RESPONSES = [
            "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text",
            "text": "Half of it"}]}]},
           [("assistant", "Half of it"), ("assistant details",
-           '{"incomplete_details": {"reason": "max_output_tokens"}}')],
+           '{"status": "incomplete", "temperature": 1.0, "incomplete_details": {"reason": "max_output_tokens"}, '
+           '"text": {"format": {"type": "text"}}}')],
           "assistant"),
     Shape("events of a stream",
           [{"type": "response.created", "response": {"object": "response", "output": []}},

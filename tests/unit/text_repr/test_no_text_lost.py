@@ -187,3 +187,13 @@ def test_a_text_that_was_sent_in_pieces_and_whole_is_said_once() -> None:
         {"type": "response.output_text.done", "output_index": 1, "text": "Rain again"},
     ]
     assert _shown([*BEFORE, *said]).endswith("\nassistant: Rain again")
+
+
+def test_the_settings_that_a_response_repeats_are_said_but_for_what_is_not_set() -> None:
+    settings = {"tool_choice": "auto", "truncation": "disabled", "temperature": 0, "text": {"format": {"type": "text"}},
+                "reasoning": {"effort": "low"}}  # fmt: skip
+    unset: dict[str, object] = {"user": None, "metadata": {}, "status": "completed", "tools": [], "instructions": None}
+    said = {"type": "message", "role": "assistant", "content": "Hi"}
+    assert _shown({"object": "response", "output": [said], **settings, **unset}) == (
+        f"assistant: Hi\ndetails: {json.dumps(settings)}"
+    )
