@@ -197,3 +197,18 @@ def test_the_settings_that_a_response_repeats_are_said_but_for_what_is_not_set()
     assert _shown({"object": "response", "output": [said], **settings, **unset}) == (
         f"assistant: Hi\ndetails: {json.dumps(settings)}"
     )
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "timeout"},
+        {"success": False},
+        {"error_type": "quota"},
+        {"outcome": "OUTCOME_DEADLINE_EXCEEDED"},
+        {"is_error": True, "state": "cancelled"},
+    ],
+)
+def test_how_a_tools_run_ended_is_said_where_it_did_not_simply_end(state: dict[str, object]) -> None:
+    shown = _shown([{"role": "user", "content": [{"type": "tool_result", "content": "late", **state}]}])
+    assert all(json.dumps(value) in shown for key, value in state.items() if key != "is_error")
