@@ -78,6 +78,10 @@ _BARE_TEXT_KEYS = frozenset({"text", "thought", *_SIGNATURE_KEYS, *_SOURCES_KEYS
 _RESULT_STATE_KEYS = frozenset({
     "is_error", "isError", "status", "state", "namespace", "success", "outcome", "error_type", "tool_call_error",
 })  # fmt: skip
+_UNREMARKABLE_STATES = frozenset({
+    "completed", "success", "ok", "done", "result", "output-available",
+})  # fmt: skip
+_STATES_IN_LABEL = frozenset({"error", "failed", "output-error"})
 _CALL_KEYS = frozenset({
     *_CALL_NAME_KEYS, *_CALL_ID_KEYS, *_RESULT_STATE_KEYS, "index", "server_label", "serverName", "server_name", "type",
 })  # fmt: skip
@@ -167,10 +171,19 @@ def result_entries(result: dict[str, object], conversation: Conversation, depth:
         output_key, entries = "tool_references", reference_entries(result["tool_references"], label)
     parts = result.get("parts")  # Gemini: media beside a function's response
     entries += content_entries(parts, label, conversation, depth + 1) if isinstance(parts, list) else []
-    known = {*_CALL_NAME_KEYS, *_CALL_ID_KEYS, *_RESULT_STATE_KEYS, output_key, "parts", "server_label", "origin"}
+    known = {*_CALL_NAME_KEYS, *_CALL_ID_KEYS, output_key, "parts", "server_label", "origin"}
+    known |= {key for key in result.keys() & _RESULT_STATE_KEYS if _goes_without_saying(key, result[key], label)}
     known |= {"error"} if isinstance(result.get("error"), bool) else set()
     entries += leftovers(result, known, label)
     return entries or [Entry(label, "[empty result]" if output_key else "[result not recorded]")]
+
+
+def _goes_without_saying(key: str, state: object, label: str) -> bool:
+    """Whether a result's state says no more than its label and that it is there."""
+    if isinstance(state, bool):
+        return label.endswith(" error") or state is (key == "success")
+    said = _STATES_IN_LABEL if label.endswith(" error") else _UNREMARKABLE_STATES
+    return key != "namespace" and isinstance(state, str) and state.lower() in said
 
 
 def is_result(block: dict[str, object]) -> bool:
@@ -289,7 +302,7 @@ def _call_in_shell(
 ) -> list[Entry]:
     inner = _inner(block, key)
     if key.startswith("executable"):
-        inner = {"name": "code", **{name: value for name, value in inner.items() if name != "language"}}
+        inner = {"name": "code", **inner}
     label = f"{role or 'assistant'} calls"
     return call_entries(inner, role or "assistant", conversation, depth) + leftovers(block, (key,), label)
 

@@ -152,7 +152,7 @@ def _pydantic_part(part: object) -> object:
         return part
     if kind == "retry-prompt":
         return {**_but(part, "part_kind", "timestamp"), "type": "tool_result", "is_error": True}
-    return {**_but(part, "part_kind", "timestamp", "outcome"), "type": kind}
+    return {**_but(part, "part_kind", "timestamp"), "type": kind}
 
 
 def _haystack(value: Object) -> object:
@@ -270,7 +270,8 @@ def _stream_item(value: Object) -> object:
     """What Claude Code and the agent SDKs print line by line."""
     if value.get("type") == "result" and isinstance(value.get("result"), str) and "subtype" in value:
         failed = value.get("is_error") is True
-        return {**_but(value, "type", "result", "subtype", "is_error", "permission_denials", "modelUsage"),
+        plain = ("subtype",) if value["subtype"] == "success" else ()
+        return {**_but(value, "type", "result", "is_error", "modelUsage", *plain),
                 "role": "error" if failed else "result", "content": value["result"]}  # fmt: skip
     if value.get("type") == "system" and "subtype" in value and "content" not in value:
         return {"role": "system", "content": f"[{value['subtype']}]", **_but(value, "type", "subtype")}

@@ -115,13 +115,8 @@ _REQUEST_KEYS = frozenset({
     *_CATALOGUE_KEYS, *_SYSTEM_KEYS, *_PROMPT_KEYS, "messages", "contents", "input", "model", "stream", "max_tokens",
     "maxTokens", "temperature", "tool_choice", "config", "generationConfig", "store", "text", "include", "reasoning",
 })  # fmt: skip
-# What the Responses API repeats of the request.
-_RESPONSE_ECHO = frozenset({
-    "background", "billing", "frequency_penalty", "max_output_tokens", "max_tool_calls", "moderation",
-    "parallel_tool_calls", "presence_penalty", "previous_response_id", "prompt_cache_key", "prompt_cache_retention",
-    "reasoning", "safety_identifier", "status", "store", "temperature", "text", "tool_choice", "top_logprobs", "top_p",
-    "truncation", "user", "content_filters", "conversation",
-})  # fmt: skip
+# Of what the Responses API repeats of the request, what looks like content and is configuration.
+_RESPONSE_SETTINGS = frozenset({"text", "reasoning", "tool_choice", "conversation", "user", "content_filters"})
 # Where span attributes hold a conversation, and who speaks in what names no role of its own.
 _ATTRIBUTE_PATHS = (
     ("tools", ("llm", "tools")),
@@ -343,21 +338,21 @@ def _unwrapped(value: dict[str, object], role: str, conversation: Conversation, 
         if is_conversation(value.get(key)):
             used.add(key)
             messages += messages_of(value[key], role, conversation, depth + 1)
-    if value.get("object") == "response":
-        used |= _RESPONSE_ECHO
+    settings = _RESPONSE_SETTINGS if value.get("object") == "response" else ()
     shown = {entry.text for message in messages for entry in message}
     for key, member in value.items():
-        if key in used or not isinstance(key, str):
+        if key in used or key in settings or not isinstance(key, str):
             continue
         if isinstance(member, dict | list) and is_conversation(member, depth + 1):
             used.add(key)
             _add_unshown(messages_of(member, role, conversation, depth + 1), messages, shown)
     for key in _ANSWER_KEYS:  # what the last step or message has said, most often
         answer = value.get(key)
-        if key not in used and isinstance(answer, str):
+        if key not in used and key not in settings and isinstance(answer, str):
             used.add(key)
             _add_unshown(_said(answer, role), messages, shown)
     silent = TECHNICAL_KEYS if _is_envelope(value) else PROTOCOL_KEYS
+    used |= {"status"} if settings and value.get("status") == "completed" else set()
     rest = feedback(value) + verdicts(value, role) + leftovers(value, used, role, silent) + finish(value, role)
     return [*messages, *_one(rest)]
 

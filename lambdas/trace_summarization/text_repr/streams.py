@@ -343,8 +343,10 @@ def _vercel(chunks: list[Chunk]) -> object:
         return None  # parts of a message, which are no stream
     parts: list[object] = []
     reason: object = None
+    inputs: dict[object, _Merged] = {}  # what was written so far of a call's input, by the call's id
     for chunk in chunks:
         kind = type_of(chunk)
+        call_id = str(chunk.get("toolCallId") or chunk.get("id"))
         delta = next((v for k in ("text", "textDelta", "delta") if isinstance(v := chunk.get(k), str)), "")
         if kind in ("text-delta", "reasoning-delta"):
             last = parts[-1] if parts else None
@@ -355,11 +357,21 @@ def _vercel(chunks: list[Chunk]) -> object:
         elif kind in ("tool-call", "tool-result", "tool-input-available", "tool-output-available", "source", "file"):
             alias = {"tool-input-available": "tool-call", "tool-output-available": "tool-result"}
             parts.append({**chunk, "type": alias.get(kind, kind)})
+            inputs.pop(call_id, None)
+        elif kind in ("tool-input-start", "tool-call-streaming-start"):
+            inputs[call_id] = _Merged(call_id)
+            inputs[call_id].add({"type": "tool-call", "id": call_id, "toolName": chunk.get("toolName")})
+        elif kind in ("tool-input-delta", "tool-call-delta"):
+            piece = next(
+                (v for k in ("inputTextDelta", "argsTextDelta", "delta") if isinstance(v := chunk.get(k), str)), ""
+            )
+            inputs.setdefault(call_id, _Merged(call_id)).add({"type": "tool-call", "input": piece})
         elif kind == "error":
             parts.append(chunk)
         reason = chunk.get("finishReason") or reason
     types = {"text-delta": "text", "reasoning-delta": "reasoning"}
     said = [{"type": types[part.kind], **_whole(part)} if isinstance(part, _Merged) else part for part in parts]
+    said += [call.whole() for call in inputs.values()]  # the stream was cut off before it was called
     return {"role": "assistant", "parts": said, "finish_reason": reason}
 
 
@@ -375,7 +387,8 @@ def _message_chunks(chunks: list[Chunk]) -> object:
         pieces = chunk.get("tool_call_chunks")
         said = {k: v for k, v in chunk.items() if k in ("content", "additional_kwargs") and not is_empty(v)}
         message.add({**said, **({"tool_calls": pieces} if pieces else {})})
-    return {"type": "ai", "content": "", **_whole(message)}
+    told = [told for chunk in chunks if not is_empty(told := chunk.get("response_metadata"))]
+    return {"type": "ai", "content": "", **_whole(message), **({"response_metadata": told[-1]} if told else {})}
 
 
 def _is_bookkeeping(item: Chunk) -> bool:

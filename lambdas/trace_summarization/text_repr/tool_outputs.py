@@ -6,7 +6,18 @@ from trace_summarization.text_repr.entries import Entry, first_of, leftovers
 from trace_summarization.text_repr.plain_text import compact_json
 
 _DEEPEST_STRUCT = 20  # objects in objects of protobuf's `Struct`
-_FAILURES = frozenset({"failed", "incomplete", "error", "output-error", "output-denied", "cancelled", "outcome_failed"})
+_FAILURES = frozenset(
+    {
+        "failed",
+        "incomplete",
+        "error",
+        "output-error",
+        "output-denied",
+        "cancelled",
+        "outcome_failed",
+        "outcome_deadline_exceeded",
+    }
+)
 _WRAPPED_OUTPUTS = frozenset({"text", "content", "error-text", "execution-denied"})
 _SHELL_KEYS = frozenset({"type", "value", "providerOptions", "providerMetadata"})
 _EXECUTION_KEYS = frozenset({

@@ -175,7 +175,8 @@ RESPONSES = [
            "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text",
            "text": "Half of it"}]}]},
           [("assistant", "Half of it"), ("assistant details",
-           '{"incomplete_details": {"reason": "max_output_tokens"}}')],
+           '{"status": "incomplete", "temperature": 1.0, "incomplete_details": {"reason": "max_output_tokens"}, '
+           '"text": {"format": {"type": "text"}}}')],
           "assistant"),
     Shape("events of a stream",
           [{"type": "response.created", "response": {"object": "response", "output": []}},
@@ -299,7 +300,9 @@ GEMINI = [
            {"role": "user", "parts": [{"functionResponse": {"name": "wave",
             "response": {"output": "they wave back"}}}]}],
           [("assistant thinking", "I think it over"), ("assistant calls", 'wave(to="all of you")'),
-           ("assistant calls", "code(print('a b'))"), ("tool code", "a b\n"), ("tool wave", "they wave back")]),
+           ("assistant calls", "code(print('a b'))"),
+           ("assistant calls details", '{"language": "PYTHON"}'), ("tool code", "a b\n"),
+           ("tool code details", '{"outcome": "OUTCOME_OK"}'), ("tool wave", "they wave back")]),
     Shape("typed objects dumped with all their fields",
           [{"role": "model", "parts": [
               {"text": None, "function_call": {"id": None, "name": "wave", "args": {"to": "all of you"}},

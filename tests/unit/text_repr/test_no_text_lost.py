@@ -187,3 +187,66 @@ def test_a_text_that_was_sent_in_pieces_and_whole_is_said_once() -> None:
         {"type": "response.output_text.done", "output_index": 1, "text": "Rain again"},
     ]
     assert _shown([*BEFORE, *said]).endswith("\nassistant: Rain again")
+
+
+def test_the_settings_that_a_response_repeats_are_said_but_for_what_is_not_set() -> None:
+    settings = {"tool_choice": "auto", "truncation": "disabled", "temperature": 0, "text": {"format": {"type": "text"}},
+                "reasoning": {"effort": "low"}}  # fmt: skip
+    unset: dict[str, object] = {"user": None, "metadata": {}, "status": "completed", "tools": [], "instructions": None}
+    said = {"type": "message", "role": "assistant", "content": "Hi"}
+    assert _shown({"object": "response", "output": [said], **settings, **unset}) == (
+        f"assistant: Hi\ndetails: {json.dumps(settings)}"
+    )
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"status": "timeout"},
+        {"success": False},
+        {"error_type": "quota"},
+        {"outcome": "OUTCOME_DEADLINE_EXCEEDED"},
+        {"is_error": True, "state": "cancelled"},
+    ],
+)
+def test_how_a_tools_run_ended_is_said_where_it_did_not_simply_end(state: dict[str, object]) -> None:
+    shown = _shown([{"role": "user", "content": [{"type": "tool_result", "content": "late", **state}]}])
+    assert all(json.dumps(value) in shown for key, value in state.items() if key != "is_error")
+
+
+def test_a_call_whose_input_was_cut_off_is_kept() -> None:
+    events = [
+        {"type": "text-delta", "id": "t", "text": "Let me look."},
+        {"type": "tool-input-start", "id": "c1", "toolName": "look"},
+        {"type": "tool-input-delta", "id": "c1", "delta": '{"at": '},
+        {"type": "tool-input-delta", "id": "c1", "delta": '"the s'},
+    ]
+    assert _shown(events) == 'assistant: Let me look.\nassistant calls: look({"at": "the s)'
+
+
+def test_a_call_that_was_written_and_then_made_is_said_once() -> None:
+    events = [
+        {"type": "tool-input-start", "id": "c1", "toolName": "look"},
+        {"type": "tool-input-delta", "id": "c1", "delta": '{"at": "sky"}'},
+        {"type": "tool-call", "toolCallId": "c1", "toolName": "look", "input": '{"at": "sky"}'},
+    ]
+    assert _shown(events) == 'assistant calls: look(at="sky")'
+
+
+def test_why_a_langchain_stream_stopped_is_said() -> None:
+    first = {"type": "AIMessageChunk", "id": "run-1", "content": "It rai"}
+    last = {**first, "content": "ns", "response_metadata": {"finish_reason": "length"}}
+    assert _shown([first, last]) == "assistant: It rains\nassistant stopped: length"
+
+
+def test_how_an_agents_run_ended_and_what_it_was_denied_is_said() -> None:
+    denied = [{"tool_name": "Bash", "tool_input": {"command": "rm the file"}}]
+    run = {
+        "type": "result",
+        "subtype": "error_max_turns",
+        "is_error": False,
+        "result": "Half",
+        "permission_denials": denied,
+    }
+    shown = _shown([run])
+    assert all(text in shown for text in ("Half", "error_max_turns", "rm the file"))
