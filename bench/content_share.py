@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trace_summarization.models import TraceEvent
 
 ERROR_KEY = "$ai_error"
+TOOLS_KEY = "$ai_tools"
 CONTENT_KEYS = (
     "$ai_input",
     "$ai_output_choices",
@@ -119,13 +120,14 @@ class DistinctContent:
 
 
 def distinct_content(events: Sequence[TraceEvent]) -> DistinctContent:
-    """Everything that the events' inputs, outputs, states and errors say."""
+    """Everything that the events' inputs, outputs, states and errors say, and their tools' descriptions."""
     lines: dict[str, None] = {}
     errors: dict[str, None] = {}
     seen: set[str] = set()
     for event in events:
-        for key in CONTENT_KEYS:
-            for text in _strings(event.properties.get(key)):
+        for key in (TOOLS_KEY, *CONTENT_KEYS):
+            value = event.properties.get(key)
+            for text in _descriptions(value) if key == TOOLS_KEY else _strings(value):
                 if text not in seen or key == ERROR_KEY:
                     seen.add(text)
                     found = dict.fromkeys(normalized_lines(_BLOB.sub("\n", text)))
@@ -197,6 +199,22 @@ def _strings(value: object) -> Iterator[str]:
         elif isinstance(item, dict):
             protocol = _KEYS_OF_MARKED if any(key in item for key in _MARKS_OF_PROTOCOL) else PROTOCOL_KEYS
             stack.extend(reversed([member for key, member in item.items() if _is_content(key, member, protocol)]))
+
+
+def _descriptions(tools: object) -> Iterator[str]:
+    """What a tool catalogue says in words: of its tools and of their parameters, at any depth."""
+    stack: list[object] = [tools]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            stack.append(_parsed(item))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+        elif isinstance(item, dict):
+            described = item.get("description")
+            if isinstance(described, str):
+                yield described
+            stack.extend(reversed([member for member in item.values() if isinstance(member, dict | list)]))
 
 
 def _is_content(key: str, value: object, protocol: Collection[str]) -> bool:
