@@ -51,7 +51,7 @@ def is_counted_exactly(model: str) -> bool:
 def with_margin(tokens: int, model: str) -> int:
     """Tokens that the model is expected to count where `count_tokens` counted so many.
 
-    15 % more when its encoding is unknown: an estimate, as some encodings need several times as many for some languages.
+    15 % more when its encoding is unknown: an estimate, as some need several times as many for some languages.
     """
     return tokens if is_counted_exactly(model) else math.ceil(tokens * UNKNOWN_MODEL_MARGIN)
 

@@ -113,7 +113,7 @@ def test_a_mistake_in_one_team_s_entry_costs_that_team_only(entry: str, path: st
 # --- whose cap it is -------------------------------------------------------------------------------------------------
 
 
-_CHILD = {
+_CHILD: dict[str, Any] = {
     "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:parent",
     "window_start": "2025-01-15T10:00:00Z",
     "window_end": "2025-01-15T11:00:00Z",
