@@ -4,6 +4,7 @@
     committed            nano-USD that are spent or set aside: never above the run's cap
     call_{id}            one attribute for each call that money is set aside for now: [nano-USD, epoch seconds]
     calls, input_tokens, cached_input_tokens, output_tokens
+    input_permille       the most input tokens that a provider reported for 1,000 counted ones, where it was more
     expires_at           when DynamoDB may delete the item, epoch seconds
 
 `reserve` raises `committed` by the most that a call can cost and adds the call's attribute, in one conditional update
@@ -17,6 +18,7 @@ before it settles and a ledger that does not answer at settling all leave the wh
 """
 
 import functools
+import math
 import random
 import time
 import uuid
@@ -38,6 +40,7 @@ from trace_summarization.prices import cost_nano_usd, most_nano_usd, nano_usd, u
 __all__ = ["DynamoDbSpending", "read_spending"]
 
 _CALL_PREFIX: Final = "call_"
+_PERMILLE: Final = 1_000
 _RETENTION_SECONDS: Final = int(timedelta(days=c.LEDGER_RETENTION_DAYS).total_seconds())
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 3.0
 # An update takes milliseconds: three quick attempts, throttling included, then the state machine has its own patience.
@@ -60,6 +63,7 @@ class _Ledger:
     committed: int
     returning: int
     calls_open: frozenset[str]
+    input_permille: int = 0
 
     @classmethod
     def of(cls, item: Mapping[str, Mapping[str, Any]], now: float) -> "_Ledger":
@@ -69,7 +73,7 @@ class _Ledger:
             for amount, since in open_calls.values()
             if now - int(since["N"]) < c.RESERVATION_LIFETIME_SECONDS
         )
-        return cls(_number(item, "committed"), returning, frozenset(open_calls))
+        return cls(_number(item, "committed"), returning, frozenset(open_calls), _number(item, "input_permille"))
 
 
 class DynamoDbSpending:
@@ -86,15 +90,26 @@ class DynamoDbSpending:
     ) -> "_Reserved":
         """Set aside the most that the call can cost, waiting for other calls to give back what they do not need.
 
+        Where a provider counted more input than was expected of it, as much more is expected for the rest of the run.
         Raises BudgetExhausted when no money is left, or none came free in time, and SpendingUnavailable.
         """
         if model != self._run.model:
             raise InvalidConfiguration(f"model {model}: its price is not the run's, which asks {self._run.model}")
         price = self._run.price
-        amount = 0 if price is None else most_nano_usd(price, input_tokens, max_output_tokens, service_tier)
+
+        def most(permille: int) -> int:
+            expected = math.ceil(input_tokens * permille / _PERMILLE)
+            return 0 if price is None else most_nano_usd(price, expected, max_output_tokens, service_tier)
+
+        permille = _PERMILLE
+        amount = most(permille)
         call = _CALL_PREFIX + uuid.uuid4().hex
         began = time.monotonic()
-        while (ledger := self._try_to_reserve(call, amount)) is not None:
+        while (ledger := self._try_to_reserve(call, amount, permille)) is not None:
+            if ledger.input_permille > permille:
+                permille = ledger.input_permille
+                amount = most(permille)
+                continue
             missing = self._missing(ledger, amount)
             if missing > ledger.returning or time.monotonic() - began >= wait_seconds:
                 raise BudgetExhausted(
@@ -104,20 +119,23 @@ class DynamoDbSpending:
             # Who has waited for long asks less often: each question is paid for.
             longest = min(_LONGEST_PAUSE_SECONDS, 5 * _SHORTEST_PAUSE_SECONDS + (time.monotonic() - began) / 10)
             time.sleep(random.uniform(_SHORTEST_PAUSE_SECONDS, longest))  # noqa: S311 - no secret
-        return _Reserved(self._table, self._key, self._run, call, amount)
+        return _Reserved(self._table, self._key, self._run, call, amount, input_tokens)
 
     def _missing(self, ledger: _Ledger, amount: int) -> int:
         return ledger.committed + amount - (self._cap or 0)
 
-    def _try_to_reserve(self, call: str, amount: int) -> _Ledger | None:
-        """None when the money is set aside, else the ledger that leaves no room for it."""
+    def _try_to_reserve(self, call: str, amount: int, permille: int) -> _Ledger | None:
+        """None when the money is set aside, else the ledger that leaves no room for it or asks for more per token."""
         now = int(time.time())
         values: dict[str, Any] = {
             ":amount": {"N": str(amount)},
             ":call": {"L": [{"N": str(amount)}, {"N": str(now)}]},
             ":expires": {"N": str(now + _RETENTION_SECONDS)},
+            ":permille": {"N": str(permille)},
         }
-        condition = "attribute_not_exists(#call)"
+        condition = (
+            "attribute_not_exists(#call) AND (attribute_not_exists(input_permille) OR input_permille <= :permille)"
+        )
         if self._cap is not None:
             if amount > self._cap:
                 return _Ledger(0, 0, frozenset())
@@ -151,12 +169,15 @@ class _Reserved:
     more than its exact place in the ledger.
     """
 
-    def __init__(self, table: str, key: Mapping[str, Any], run: TeamRun, call: str, amount: int) -> None:
+    def __init__(
+        self, table: str, key: Mapping[str, Any], run: TeamRun, call: str, amount: int, input_tokens: int
+    ) -> None:
         self._table = table
         self._key = key
         self._run = run
         self._call = call
         self._amount = amount
+        self._input_tokens = input_tokens
 
     def settle(self, usage: ModelUsage) -> None:
         """What the call took stays spent, by the price of the model that was asked; the rest is given back."""
@@ -170,6 +191,21 @@ class _Reserved:
                 extra={"cost_usd": str(usd(cost)), "set_aside_usd": str(usd(self._amount))},
             )
         self._close(cost, calls=1, usage=usage)
+        if (usage.input_tokens or 0) > self._input_tokens > 0:
+            self._expect_more_input(math.ceil((usage.input_tokens or 0) * _PERMILLE / self._input_tokens))
+
+    def _expect_more_input(self, permille: int) -> None:
+        try:
+            _dynamodb().update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression="SET input_permille = :permille",
+                ConditionExpression="attribute_not_exists(input_permille) OR input_permille < :permille",
+                ExpressionAttributeValues={":permille": {"N": str(permille)}},
+            )
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                logger.warning("The ledger did not answer: no more is set aside", extra={"error": _code(error)})
 
     def release(self) -> None:
         """The call was refused before the model ran: all is given back."""

@@ -49,7 +49,10 @@ def is_counted_exactly(model: str) -> bool:
 
 
 def with_margin(tokens: int, model: str) -> int:
-    """Tokens that the model may count where `count_tokens` counted so many: 15 % more when its encoding is unknown."""
+    """Tokens that the model is expected to count where `count_tokens` counted so many.
+
+    15 % more when its encoding is unknown: an estimate, as some need several times as many for some languages.
+    """
     return tokens if is_counted_exactly(model) else math.ceil(tokens * UNKNOWN_MODEL_MARGIN)
 
 

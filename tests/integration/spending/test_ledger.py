@@ -73,6 +73,16 @@ def test_a_call_that_took_more_than_was_set_aside_counts_in_full(run: TeamRun) -
     assert spent(run) == 2_000_000
 
 
+def test_after_a_provider_counted_more_input_than_expected_as_much_more_is_set_aside(run: TeamRun) -> None:
+    ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS).settle(took(4_000, 0))
+    ledger(run).reserve(MODEL, 1_000, 0, None, WAIT_SECONDS).settle(took(2_000, 0))
+    before = spent(run)
+    held = ledger(run).reserve(MODEL, 1_000, 100, None, WAIT_SECONDS)
+    assert spent(run) - before == 4_000 * 400 + 100 * 1_600
+    held.release()
+    assert spent(run) == before == 6_000 * 400
+
+
 def test_a_call_beyond_the_cap_is_refused_at_once(run: TeamRun) -> None:
     began = time.monotonic()
     with pytest.raises(BudgetExhausted, match=r"^max_cost_usd: 0\.01"):
