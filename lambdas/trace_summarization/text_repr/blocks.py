@@ -63,6 +63,7 @@ _ARGUMENT_KEYS = (
     "arguments", "args", "input", "parameters", "tool_input", "tool_kwargs", "action", "actions", "operation", "code",
     "queries", "rawInput", "server_tool_call", "partial_json",
 )  # fmt: skip
+_ANY_CALL_PART = frozenset({*_ARGUMENT_KEYS, *_CALL_BODIES})
 _OUTPUT_KEYS = (
     "output", "outputs", "result", "results", "response", "server_tool_call_response", "content", "search_results",
     "error", "errorText", "tools",
@@ -271,6 +272,8 @@ def _block_entries(block: dict[str, object], role: str, conversation: Conversati
         return _thinking_entries(block, role)
     if kind == "result":
         return result_entries(block, conversation, depth)
+    if kind == "call" and depth and _is_tool(role) and _ANY_CALL_PART.isdisjoint(block):
+        return [Entry(role, compact_json(block))]  # a tool's row of a type that is called alike, such as `custom`
     if kind == "call" or is_call(block) or (not kind and {"toolCallId", "toolName"} <= block.keys()):
         return call_entries(block, role or "assistant", conversation, depth)
     if kind == "nothing":

@@ -86,6 +86,12 @@ def test_fields_beside_the_content_of_a_tools_own_type_are_kept() -> None:
     assert all(text in shown for text in ("invoice", "12 EUR", "I-7", "May"))
 
 
+@pytest.mark.parametrize("kind", ["custom", "function", "phone_call"])
+def test_a_row_whose_type_is_called_like_a_call_is_data(kind: str) -> None:
+    row = {"type": kind, "id": "R-7", "name": "Bob", "created_at": "May"}
+    assert _shown([{"role": "tool", "content": [row]}]) == f"tool: {json.dumps(row)}"
+
+
 def test_a_found_document_keeps_its_id() -> None:
     document = {"page_content": "It rains.", "id": "D-7", "metadata": {"id": "M-7", "source": "e.org"}}
     assert all(text in _shown([document]) for text in ("It rains.", "D-7", "M-7"))
