@@ -562,7 +562,7 @@ def _label(value: dict[str, object], default: str, conversation: Conversation) -
         role = role_of(stated)
     if role != "tool":
         name = name_of(first_of(value, "name", "author_name"))
-        if not name or role not in ("user", "assistant"):
+        if not name or role not in ("user", "assistant", "system", "developer"):
             return role
         return f"{role} {name}" if role_of(name) != role else role
     call_id = first_of(value, "tool_call_id", "toolCallId")

@@ -92,6 +92,20 @@ def test_a_row_whose_type_is_called_like_a_call_is_data(kind: str) -> None:
     assert _shown([{"role": "tool", "content": [row]}]) == f"tool: {json.dumps(row)}"
 
 
+@pytest.mark.parametrize("kind", ["text", "image", "source", "search_result"])
+def test_a_row_whose_type_is_called_like_a_block_keeps_its_fields(kind: str) -> None:
+    row = {"type": kind, "text": "a note", "id": "R-7", "url": "https://e.org", "created_at": "May", "model": "Volvo"}
+    shown = _shown([{"role": "tool", "content": [row]}])
+    assert all(text in shown for text in ("R-7", "https://e.org", "May", "Volvo"))
+
+
+def test_metadata_and_the_name_of_a_message_are_kept() -> None:
+    message = {"role": "system", "name": "example", "content": "Hi", "metadata": {"id": "M-7", "model": "Volvo"}}
+    assert _shown([message]) == (
+        'system example: Hi\nsystem example details: {"metadata": {"id": "M-7", "model": "Volvo"}}'
+    )
+
+
 def test_a_found_document_keeps_its_id() -> None:
     document = {"page_content": "It rains.", "id": "D-7", "metadata": {"id": "M-7", "source": "e.org"}}
     assert all(text in _shown([document]) for text in ("It rains.", "D-7", "M-7"))
