@@ -106,7 +106,7 @@ _ENCLOSING_KEYS = frozenset({"parts", "role", "content", "blocks", *_CALLS_KEYS}
 # What only a provider's response, choice, candidate or event has.
 _ENVELOPE_KEYS = frozenset({
     *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS, "choices", "candidates", "generations", "logprobs",
-    "usageMetadata", "usage_metadata", "system_fingerprint", "done", "generation_info", "invocation_id",
+    "usageMetadata", "usage_metadata", "system_fingerprint", "eval_count", "generation_info", "invocation_id",
     "parent_tool_use_id", "parentUuid", "response_metadata",
 })  # fmt: skip
 _ENVELOPE_OBJECTS = ("response", "chat.completion", "chat.completion.chunk", "text_completion", "conversation.response",

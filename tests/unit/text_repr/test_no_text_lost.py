@@ -114,6 +114,7 @@ def test_a_found_document_keeps_its_id() -> None:
 STATE = {
     "phase": "late", "metrics": {"sales": 7}, "execution": "paused", "model": "Volvo", "object": "car", "id": "S-7",
     "timestamp": "noon", "usage": "rented", "type": "rental", "created_at": "May", "metadata": {"id": "M-7"},
+    "done": False,
 }  # fmt: skip
 
 
