@@ -111,6 +111,7 @@ _ENVELOPE_KEYS = frozenset({
 })  # fmt: skip
 _ENVELOPE_OBJECTS = ("response", "chat.completion", "chat.completion.chunk", "text_completion", "conversation.response",
                      "entry")  # fmt: skip
+_CHOICE_KEYS = frozenset({"index", "message", "delta", "content", "tokenCount", "avgLogprobs"})
 _REQUEST_KEYS = frozenset({
     *_CATALOGUE_KEYS, *_SYSTEM_KEYS, *_PROMPT_KEYS, "messages", "contents", "input", "model", "stream", "max_tokens",
     "maxTokens", "temperature", "tool_choice", "config", "generationConfig", "store", "text", "include", "reasoning",
@@ -363,7 +364,8 @@ def _is_envelope(value: dict[str, object]) -> bool:
         not _ENVELOPE_KEYS.isdisjoint(value)
         or value.get("object") in _ENVELOPE_OBJECTS
         or value.keys() <= _REQUEST_KEYS
-        or value.keys() <= {"index", "message", "delta"}
+        or value.keys() <= _CHOICE_KEYS
+        or {"timestamp", "modelId"} <= value.keys()  # Vercel
         or value.get("type") in _MESSAGE_TYPES
         or (value.get("type") in ("user", "assistant") and "message" in value)  # Claude Code
     )

@@ -141,6 +141,7 @@ def test_a_state_around_messages_loses_none_of_its_fields(conversation: dict[str
             {"id": "msg_7", "type": "message", "role": "assistant", "content": "Hi"}]},
         {"id": "msg_7", "type": "message", "role": "assistant", "model": "claude-7", "content": "Hi"},
         {"model": "gpt-7", "messages": [{"role": "assistant", "content": "Hi"}]},
+        {"index": 0, "tokenCount": 7, "content": {"role": "model", "parts": [{"text": "Hi"}]}},
     ],
 )  # fmt: skip
 def test_ids_and_models_of_a_providers_own_objects_are_no_content(envelope: dict[str, object]) -> None:
