@@ -2,9 +2,12 @@
 
 import itertools
 import json
+from collections.abc import Collection
 
 from trace_summarization.text_repr.block_kinds import kind_of
 from trace_summarization.text_repr.entries import (
+    ORDINARY_KEYS,
+    PROTOCOL_KEYS,
     TECHNICAL_KEYS,
     Conversation,
     Entry,
@@ -63,6 +66,7 @@ _ARGUMENT_KEYS = (
     "arguments", "args", "input", "parameters", "tool_input", "tool_kwargs", "action", "actions", "operation", "code",
     "queries", "rawInput", "server_tool_call", "partial_json",
 )  # fmt: skip
+_ANY_CALL_PART = frozenset({*_ARGUMENT_KEYS, *_CALL_BODIES})
 _OUTPUT_KEYS = (
     "output", "outputs", "result", "results", "response", "server_tool_call_response", "content", "search_results",
     "error", "errorText", "tools",
@@ -74,6 +78,7 @@ _SIGNATURE_KEYS = frozenset({
     "thoughtSignature", "thought_signature", "providerMetadata", "providerOptions", "provider_metadata",
     "provider_options", "cache_control", "cachePoint",
 })  # fmt: skip
+_BLOCK_KEYS = frozenset({"type", "id", "index", "signature", "block_type", "content_type"})  # of the words for data
 _BARE_TEXT_KEYS = frozenset({"text", "thought", *_SIGNATURE_KEYS, *_SOURCES_KEYS})
 _RESULT_STATE_KEYS = frozenset({
     "is_error", "isError", "status", "state", "namespace", "success", "outcome", "error_type", "tool_call_error",
@@ -271,6 +276,8 @@ def _block_entries(block: dict[str, object], role: str, conversation: Conversati
         return _thinking_entries(block, role)
     if kind == "result":
         return result_entries(block, conversation, depth)
+    if kind == "call" and depth and _is_tool(role) and _ANY_CALL_PART.isdisjoint(block):
+        return [Entry(role, compact_json(block))]  # a tool's row of a type that is called alike, such as `custom`
     if kind == "call" or is_call(block) or (not kind and {"toolCallId", "toolName"} <= block.keys()):
         return call_entries(block, role or "assistant", conversation, depth)
     if kind == "nothing":
@@ -322,9 +329,11 @@ def _text_or_media(
         if isinstance(text, str):
             if not stated and _is_tool(role) and not block.keys() <= _BARE_TEXT_KEYS:
                 return [Entry(role, compact_json(block))]  # a row of data with a text among its fields
-            silent = TECHNICAL_KEYS if stated else _SIGNATURE_KEYS
+            silent = _silent_keys(block, role) if stated else _SIGNATURE_KEYS
             rest = leftovers(block, (key, *_SOURCES_KEYS), role, silent)
             return ([Entry(role, text)] if text else []) + sources + rest
+    if kind == "source" and _silent_keys(block, role) is not TECHNICAL_KEYS:
+        return [Entry(role, compact_json(block))]
     if kind == "source":
         return _source_block(block, role, conversation, depth)
     if not _SPOKEN.isdisjoint(block):
@@ -333,7 +342,9 @@ def _text_or_media(
     if note is not None:
         inner = document_text(block)
         sources = source_entries(block, role)
-        return [Entry(role, f"{note}\n{inner}" if inner else note), *sources, *leftovers(block, MEDIA_KEYS, role)]
+        silent = _silent_keys(block, role)
+        known = MEDIA_KEYS if silent is TECHNICAL_KEYS else MEDIA_KEYS - {"id"}
+        return [Entry(role, f"{note}\n{inner}" if inner else note), *sources, *leftovers(block, known, role, silent)]
     return _untyped_entries(block, stated, role, conversation, depth)
 
 
@@ -376,6 +387,13 @@ def _data_entries(data: object, role: str, conversation: Conversation, depth: in
     if isinstance(data, dict) and _is_mcp_result(data):
         return _mcp_entries(data, role, conversation, depth)
     return [Entry(role, data if isinstance(data, str) else compact_json(data))]
+
+
+def _silent_keys(block: dict[str, object], role: str) -> Collection[str]:
+    """Which fields of a typed block are technical: few, where a tool's row has a type that blocks have as well."""
+    if not _is_tool(role) or ORDINARY_KEYS.isdisjoint(block.keys() - _BLOCK_KEYS):
+        return TECHNICAL_KEYS
+    return PROTOCOL_KEYS | {"type"}
 
 
 def _is_tool(role: str) -> bool:

@@ -191,7 +191,7 @@ TECHNICAL_KEYS = frozenset(
 )
 
 # Of these, the words that anyone may use for data: in a state, a wrapper or a log record they are no technical matter.
-_ORDINARY_KEYS = frozenset({
+ORDINARY_KEYS = frozenset({
     "caller", "class_name", "closed", "completed_at", "config_id", "container_id", "content_type", "createTime",
     "create_time", "created", "created_at", "created_by", "duration_ms", "event_id", "example", "execution",
     "from_history", "generation_id", "has_more", "id", "id_", "index", "itemId", "item_id", "messageId", "message_id",
@@ -201,7 +201,7 @@ _ORDINARY_KEYS = frozenset({
     "timestamp", "tokenCount", "token_count", "toolType", "tool_type", "total_cost_usd", "total_duration",
     "total_tokens", "type", "usage", "uuid",
 })  # fmt: skip
-PROTOCOL_KEYS = TECHNICAL_KEYS - _ORDINARY_KEYS
+PROTOCOL_KEYS = TECHNICAL_KEYS - ORDINARY_KEYS
 
 
 class Entry(NamedTuple):
@@ -338,17 +338,17 @@ def leftovers(
         key: value for key, value in mapping.items() if key not in known and key not in silent and not is_hollow(value)
     }
     for key in rest.keys() & _METADATA_KEYS if silent is TECHNICAL_KEYS else ():
-        rest[key] = _telling(rest[key])
+        rest[key] = _telling(rest[key], PROTOCOL_KEYS if key == "metadata" else TECHNICAL_KEYS)
         if is_hollow(rest[key]):
             del rest[key]
     return [Entry(f"{label} details".strip(), compact_json(rest))] if rest else []
 
 
-def _telling(metadata: object) -> object:
+def _telling(metadata: object, technical: Collection[str]) -> object:
     """Metadata without its technical fields."""
     if not isinstance(metadata, dict):
         return metadata
-    return {key: value for key, value in metadata.items() if key not in TECHNICAL_KEYS | _FINISHES_IN_METADATA}
+    return {key: value for key, value in metadata.items() if key not in technical and key not in _FINISHES_IN_METADATA}
 
 
 def texts_of(value: object) -> str:

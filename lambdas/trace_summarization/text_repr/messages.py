@@ -106,11 +106,12 @@ _ENCLOSING_KEYS = frozenset({"parts", "role", "content", "blocks", *_CALLS_KEYS}
 # What only a provider's response, choice, candidate or event has.
 _ENVELOPE_KEYS = frozenset({
     *FINISH_KEYS, *FEEDBACK_KEYS, *SAFETY_KEYS, *GROUNDING_KEYS, "choices", "candidates", "generations", "logprobs",
-    "usageMetadata", "usage_metadata", "system_fingerprint", "done", "generation_info", "invocation_id",
+    "usageMetadata", "usage_metadata", "system_fingerprint", "eval_count", "generation_info", "invocation_id",
     "parent_tool_use_id", "parentUuid", "response_metadata",
 })  # fmt: skip
 _ENVELOPE_OBJECTS = ("response", "chat.completion", "chat.completion.chunk", "text_completion", "conversation.response",
                      "entry")  # fmt: skip
+_CHOICE_KEYS = frozenset({"index", "message", "delta", "content", "tokenCount", "avgLogprobs"})
 _REQUEST_KEYS = frozenset({
     *_CATALOGUE_KEYS, *_SYSTEM_KEYS, *_PROMPT_KEYS, "messages", "contents", "input", "model", "stream", "max_tokens",
     "maxTokens", "temperature", "tool_choice", "config", "generationConfig", "store", "text", "include", "reasoning",
@@ -363,7 +364,8 @@ def _is_envelope(value: dict[str, object]) -> bool:
         not _ENVELOPE_KEYS.isdisjoint(value)
         or value.get("object") in _ENVELOPE_OBJECTS
         or value.keys() <= _REQUEST_KEYS
-        or value.keys() <= {"index", "message", "delta"}
+        or value.keys() <= _CHOICE_KEYS
+        or {"timestamp", "modelId"} <= value.keys()  # Vercel
         or value.get("type") in _MESSAGE_TYPES
         or (value.get("type") in ("user", "assistant") and "message" in value)  # Claude Code
     )
@@ -562,7 +564,7 @@ def _label(value: dict[str, object], default: str, conversation: Conversation) -
         role = role_of(stated)
     if role != "tool":
         name = name_of(first_of(value, "name", "author_name"))
-        if not name or role not in ("user", "assistant"):
+        if not name or role not in ("user", "assistant", "system", "developer"):
             return role
         return f"{role} {name}" if role_of(name) != role else role
     call_id = first_of(value, "tool_call_id", "toolCallId")

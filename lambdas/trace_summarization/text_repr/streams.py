@@ -210,15 +210,16 @@ class _ResponseItem:
         if self._is_done or not self._pieces:
             return self._sent
         said: Chunk = {}
+        parts: dict[str, list[Chunk]] = {}
         for (piece, _), texts in self._pieces.items():
             kind, field, part = _RESPONSE_PIECES[piece]
             said["type"], text = kind, "".join(texts)
             if part:
-                before = said.get(field)
-                made = {"type": part, "refusal" if part == "refusal" else "text": text}
-                said[field] = [*(before if isinstance(before, list) else []), made]
+                made: Chunk = {"type": part, "refusal" if part == "refusal" else "text": text}
+                parts.setdefault(field, []).append(made)
             else:
                 said[field] = text
+        said |= parts
         if said["type"] == "message":
             said |= {"role": "assistant", "annotations": self._annotations}
         return {**said, **{key: value for key, value in self._sent.items() if not is_empty(value)}}

@@ -86,6 +86,26 @@ def test_fields_beside_the_content_of_a_tools_own_type_are_kept() -> None:
     assert all(text in shown for text in ("invoice", "12 EUR", "I-7", "May"))
 
 
+@pytest.mark.parametrize("kind", ["custom", "function", "phone_call"])
+def test_a_row_whose_type_is_called_like_a_call_is_data(kind: str) -> None:
+    row = {"type": kind, "id": "R-7", "name": "Bob", "created_at": "May"}
+    assert _shown([{"role": "tool", "content": [row]}]) == f"tool: {json.dumps(row)}"
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "source", "search_result"])
+def test_a_row_whose_type_is_called_like_a_block_keeps_its_fields(kind: str) -> None:
+    row = {"type": kind, "text": "a note", "id": "R-7", "url": "https://e.org", "created_at": "May", "model": "Volvo"}
+    shown = _shown([{"role": "tool", "content": [row]}])
+    assert all(text in shown for text in ("R-7", "https://e.org", "May", "Volvo"))
+
+
+def test_metadata_and_the_name_of_a_message_are_kept() -> None:
+    message = {"role": "system", "name": "example", "content": "Hi", "metadata": {"id": "M-7", "model": "Volvo"}}
+    assert _shown([message]) == (
+        'system example: Hi\nsystem example details: {"metadata": {"id": "M-7", "model": "Volvo"}}'
+    )
+
+
 def test_a_found_document_keeps_its_id() -> None:
     document = {"page_content": "It rains.", "id": "D-7", "metadata": {"id": "M-7", "source": "e.org"}}
     assert all(text in _shown([document]) for text in ("It rains.", "D-7", "M-7"))
@@ -94,6 +114,7 @@ def test_a_found_document_keeps_its_id() -> None:
 STATE = {
     "phase": "late", "metrics": {"sales": 7}, "execution": "paused", "model": "Volvo", "object": "car", "id": "S-7",
     "timestamp": "noon", "usage": "rented", "type": "rental", "created_at": "May", "metadata": {"id": "M-7"},
+    "done": False,
 }  # fmt: skip
 
 
@@ -120,6 +141,7 @@ def test_a_state_around_messages_loses_none_of_its_fields(conversation: dict[str
             {"id": "msg_7", "type": "message", "role": "assistant", "content": "Hi"}]},
         {"id": "msg_7", "type": "message", "role": "assistant", "model": "claude-7", "content": "Hi"},
         {"model": "gpt-7", "messages": [{"role": "assistant", "content": "Hi"}]},
+        {"index": 0, "tokenCount": 7, "content": {"role": "model", "parts": [{"text": "Hi"}]}},
     ],
 )  # fmt: skip
 def test_ids_and_models_of_a_providers_own_objects_are_no_content(envelope: dict[str, object]) -> None:
