@@ -1,8 +1,10 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.provisional import domains
 
 from trace_summarization.safe_text import safe_text
 
@@ -44,6 +46,13 @@ from trace_summarization.safe_text import safe_text
         ("wJalrXUtnFEMI1/K7MDENG2/bPxRfiCY3EXAMPLE4KEY", "[secret]"),
         ("[reset](login.example.zone/a(1)) go", "[reset] (login.example.zone go"),
         ("evil.example.zone/phish?u=1", "evil.example.zone"),
+        ("see evil.gg/login?u=1 or пример.рф/x", "see evil.gg or пример.рф"),
+        ("GET 10.1.2.3:8080/x?t=1, localhost:8080/admin", "GET 10.1.2.3:8080 localhost:8080"),
+        ("main.py/utils.py, app.py#L10", "main.py /utils.py, app.py #L10"),
+        ("select //div/span", "select /div/span"),
+        ("open \\\\evil\\share and ms-word:ofe|u|x", "open [link] and [link]"),
+        ("-5-10 degrees", "−5-10 degrees"),
+        ("-2+3+cmd|' /C calc'!A0", "2+3+cmd|' /C calc'!A0"),
         ("Authorization: Bearer abcdefghijklmnop1234", "Authorization: [secret]"),
         ("-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY----- x", "[secret] x"),
         ("run eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc", "run [secret]"),
@@ -68,3 +77,17 @@ def test_no_text_gets_around_it(text: str) -> None:
     assert not _FORBIDDEN.search(stripped), stripped
     assert len(stripped) <= 100
     assert stripped == " ".join(stripped.split())
+
+
+@given(domains(), st.sampled_from(["/login", "?q=1", "#x", ":8080/a/b?c=d"]))
+def test_no_host_keeps_the_path_behind_it(host: str, path: str) -> None:
+    assert f"{host}{path}" not in safe_text(f"go to {host}{path} now", 1_000)
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "=", ".", "a.", "京都.", "a.bb", "//a", "1.1.", "- ", "<a<b", "a|", "x<y && ", "% "]
+)
+def test_no_repetition_makes_it_slow(piece: str) -> None:
+    started = time.process_time()
+    safe_text(piece * 3_000, 300)
+    assert time.process_time() - started < 2
