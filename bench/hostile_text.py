@@ -537,6 +537,8 @@ ORDINARY_TEXTS: Final = (
     "+1/-1 votes",
     "-5% of the users",
     "- item",
+    "2 * 3 ** 4 and src/**/*.py",
+    "f(*args, **kwargs) and ~~ x",
     "obj.x?.y and v1.2/x and 1.5ms/op",
     "SELECT * FROM t WHERE a <> b",
     "tokens 1,234 -> 56 (1.2 s)",

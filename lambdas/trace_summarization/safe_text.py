@@ -22,10 +22,22 @@ _HTML_NAMES = (
     "|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|title"
     "|tr|tt|u|ul|var|video|wbr|xml|xmp|xss"
 )
+# `x<y && y>z` compares; what follows the sign would otherwise be taken for a tag.
+_CONDITION = re.compile(r"(?<=[\w)\]])<(?=[A-Za-z_][\w.]{0,40}\s*(?:&&|\|\||(?:and|or)\b))")
 # `List<String>` is no markup, but nobody who shows it can know: it becomes `List[String]`.
-_GENERIC = re.compile(rf"(?<=[A-Za-z0-9_])<(?!(?:{_HTML_NAMES})\b)([A-Za-z_][\w.,?|& \[\]]{{0,80}})>")
-_MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
-_MARKDOWN_MARKS = re.compile(r"`|\*\*|~~|^#{1,6}(?=\s)")
+_GENERIC = re.compile(
+    rf"(?<=[A-Za-z0-9_])<(?!(?:{_HTML_NAMES})\b(?!\[|::))([A-Za-z_](?:[\w.,?| \[\]*]|&(?!&)|::){{0,80}})>(?!\w)",
+    re.IGNORECASE,
+)
+# `the tag <title> is empty` and `set <API_KEY> first` speak of a name; `<b>x</b>` and `one <br> two` are markup.
+_NAMED_TAG = re.compile(
+    r"(?:(?<=[\s(\"'])|^)<(?!(?:br|hr|wbr|p|b|i|u|s)\b)([a-z][\w-]{0,40})>(?=[\s.,;:)\"']|$)(?!.*</\1\b)", re.IGNORECASE
+)
+# `f(x)[0](y)` indexes and calls.
+_MARKDOWN_LINK = re.compile(r"!?(?<![\w)\]])\[([^\[\]]*)\]\([^()]*\)")
+_MARKDOWN_MARKS = re.compile(r"`|^#{1,6}(?=\s)")
+# Only in pairs around something and not within words, unlike powers and globs.
+_EMPHASIS = re.compile(r"(?<!\w)(\*\*|~~)(?=\S)([^*~]{1,400}?)(?<=\S)\1(?!\w)")
 _HANDLER = re.compile(
     r"\b(on(?:error|load|unload|click|dblclick|focus\w*|blur|toggle|begin|end|copy|cut|paste|drag\w*|drop|input|change"
     r"|submit|reset|scroll\w*|wheel|resize|message|hashchange|popstate|page\w+|before\w+|mouse\w+|pointer\w+|key\w+"
@@ -78,6 +90,7 @@ _FILE_NAMES = (
     "|exe|dll|bat|cmd|bin|dat|tmp|bak|go|rb|cs|kt|hs|ex|exs|vb|php|vue|svelte|mdx|rst|tex|bash|zsh|proto|graphql|wasm"
     "|whl|mp3|mp4|wav|pkl|npy|patch|diff|swift|scala|lua|nim|zig|erl|clj|war|aspx?|jsp|cgi"
 )
+_FILE_NAME = re.compile(r"[\w.-]+")
 _HOST_PATH = r"(?P<port>:\d{1,5})?(?P<path>/[^\s/]\S*|/{2,}\S*|[?#][\w%/&=.-]\S*)"
 _DOMAIN_WITH_PATH = re.compile(
     rf"\b(?P<host>(?:[^\s\x00-,./:-@\[-^`{{-\x7f]{{1,63}}\.){{1,6}}"
@@ -86,7 +99,7 @@ _DOMAIN_WITH_PATH = re.compile(
 )
 # `10.0.0.0/8` is a network. `redis:6379/0` and `score:10/10` cannot be told apart.
 _ADDRESS_WITH_PATH = re.compile(
-    r"\b(?P<host>(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?)(?:/(?!\d{1,2}(?![\w/?#-]|\.\w))|[?#](?=\w))[^\s/]\S*"
+    r"\b(?P<host>(?:\d+\.){3}\d+(?::\d{1,5})?)(?:/(?!\d{1,2}(?![\w/?#-]|\.\w))|[?#](?=\w))[^\s/]\S*"
     r"|\b(?P<local>localhost(?::\d{1,5})?)(?:/(?=[^\s/\d])|[?#](?=\w))\S+"
     r"|(?<![\w./-])(?P<named>[a-z][\w-]{0,62}:\d{2,5})(?:/(?=[a-z_~%])|[?#](?=\w))\S+",
     re.IGNORECASE,
@@ -139,7 +152,7 @@ def shortened(line: str, longest: int) -> str:
 
 def _stripped(line: str) -> str:
     line = visible(_revealed(html.unescape(line)))
-    line = _MARKDOWN_LINK.sub(r"\1", line)
+    line = _NAMED_TAG.sub(r"[\1]", _CONDITION.sub(" < ", _MARKDOWN_LINK.sub(r"\1", line)))
     for _ in range(_NESTED_GENERICS):
         line = _GENERIC.sub(r"[\1]", line)
     line = _TAG.sub(" ", line)
@@ -148,7 +161,7 @@ def _stripped(line: str) -> str:
     line = _FORMULA.sub("", _TEMPLATE.sub(" ", _HANDLER.sub(r"\1 ", line)))
     line = _SUM.sub(lambda match: "\u2212" if match[1] == "-" else "", line)
     line = hide_secrets(line)
-    return " ".join(_MARKDOWN_MARKS.sub("", line).replace("](", "] (").split())
+    return " ".join(_EMPHASIS.sub(r"\2", _MARKDOWN_MARKS.sub("", line)).replace("](", "] (").split())
 
 
 def _without_paths(line: str) -> str:
@@ -160,8 +173,7 @@ def _without_paths(line: str) -> str:
 def _host(match: re.Match[str]) -> str:
     if _TOP_LEVEL_DOMAIN.fullmatch(match["top"]):
         return match["host"]
-    before = match.string[: match.start()]
-    if before.endswith(("/", "\\")):
+    if match.string[: match.start()].endswith(("/", "\\")) and _FILE_NAME.fullmatch(match["host"]):
         return match[0]  # in the middle of a path
     return f"{match['host']}{match['port'] or ''} {match['path']}"
 

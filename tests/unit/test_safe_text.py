@@ -27,6 +27,15 @@ from trace_summarization.safe_text import safe_text
         ("JavaScript: a language", "JavaScript a language"),
         ("if a<b or x<y", "if a < b or x < y"),
         ("List<String> and Map<K, List<int>>", "List[String] and Map[K, List[int]]"),
+        ("f(x)[0](y) and [0](y)", "f(x)[0] (y) and 0"),
+        ("if x<y && y>z or (a)<b and c>d", "if x < y && y>z or (a) < b and c>d"),
+        ("std::vector<std::pair<int,int>> v, Map<a::B, vector<map<int,int>>>",
+         "std::vector[std::pair[int,int]] v, Map[a::B, vector[map[int,int]]]"),
+        ("The tag <title> is empty, set <API_KEY>.", "The tag [title] is empty, set [API_KEY]."),
+        ("one <br> two <script> x </script>", "one two x"),
+        ("2 * 3 ** 4, a**b**c, src/**/*.py", "2 * 3 ** 4, a**b**c, src/**/*.py"),
+        ("**bold**, ~~gone~~ and (**both words**)", "bold, gone and (both words)"),
+        ("text<b>bold</b> and <b>x</b>", "text bold and x"),
         ("{{7*7}} or {%x%}", "{ {7*7}} or { %x%}"),
         ("=1+1", "1+1"),
         ("@SUM(A1)", "SUM(A1)"),
@@ -60,7 +69,7 @@ from trace_summarization.safe_text import safe_text
         ("aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4", "[secret]"),
         ("\u202eevil\ufeff\U000e0041", "evil"),
     ],
-)
+)  # fmt: skip
 def test_text_is_stripped_of_what_must_not_be_stored(text: str, expected: str) -> None:
     assert safe_text(text, 200) == expected
 
