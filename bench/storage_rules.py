@@ -18,14 +18,23 @@ _LABEL = r'"[^"<>&;#`\\\[\]{}|@~^\x00-\x1f]{1,60}"'
 _NODE = rf"  n\d{{1,2}}(?:\[{_LABEL}\]|\({_LABEL}\)|\{{{_LABEL}\}})"
 _EDGE = rf"  n\d{{1,2}} -->(?:\|{_LABEL}\|)? n\d{{1,2}}"
 _DIAGRAM = re.compile(rf"flowchart (?:TD|TB|BT|LR|RL)(?:\n{_NODE})+(?:\n{_EDGE})*")
-_MARKUP = re.compile(r"<[a-zA-Z/!?%@]|&(?:lt|gt|quot|amp|colon|#\d+|#x[0-9a-f]+);?|\]\(|`|\{\{|\{%", re.IGNORECASE)
+_MARKUP = re.compile(r"<[a-zA-Z/!?%@#]|&(?:lt|gt|quot|amp|colon|#\d+|#x[0-9a-f]+);?|\]\(|`|\{\{|\{%", re.IGNORECASE)
+# Two letters are a country, unless no country has them and a file name ends with them.
+_HOST = (
+    r"(?:[\w-]+\.)+(?:(?!(?:js|ts|go|rb|cs|kt|hs|ex|vb|db|gz|xz)\b)[a-z]{2}|com|org|net|dev|app|zone|xyz|example|icu|top"
+    r"|site|online|shop|link|click|store|club|info|biz|zip|mov|academy|xn--[\w-]+|[^\x00-\x7f\s]{2,})\.?|\d+\.\d+\.\d+\.\d+|localhost"
+)
 _URL = re.compile(
-    r":[/\\]{2}|(?:java|vb|live)script\s*:|\b(?:https?|ftp|wss?|data|file|mailto|blob|magnet|sms|tel):\S|\bwww\.\w"
-    r"|(?:^|[\s(\"'])[/\\]{2}[\w-]+\.|\b[\w-]+\.(?:com|org|net|io|zone|xyz|example)(?::\d+)?/\w",
+    r":[/\\]{2}|(?:java|vb|live)script\s*:|\b(?:https?|ftp|wss?|data|file|mailto|blob|magnet|sms|tel|xmpp|bitcoin):\S"
+    r"|\b(?:ms-\w+|search-ms|skype|facetime|sip|webcal|callto|ethereum):\S|\bwww\.\w"
+    r"|(?:^|[\s(\"'])[/\\]{2,}[\w-]+\.|(?:^|[\s(\"'])(?://[\w-]+/|\\\\[\w-]{2,}\\\w)"
+    rf"|(?<![\w./\\-])(?:{_HOST})(?::\d+)?(?:/+(?!\d\d?(?!\w))|[?#])\w",
     re.IGNORECASE,
 )
 _HANDLER = re.compile(r"\bon(?:error|load|click|focus|mouseover|toggle|begin|start|blur)\s*=", re.IGNORECASE)
-_FORMULA = re.compile(r"=|[@+-]\w+[(|!]")
+_FORMULA = re.compile(
+    r"[ .]*=|[@+-]+\w+[(|]|[@+-]+[\w+-]*[(|]|[+-]+\d+[+*/^]\d|[@+-]+[a-z]{1,3}\d+[+*/^-]|[@+-].*\|.*!", re.IGNORECASE
+)
 _REFS = re.compile(r"L(\d+)(?:-(\d+))?(?:, L\d+(?:-\d+)?)*")
 _ITEM_KEYS = {"text", "line_refs", "verified"}
 _BLANK = "\u034f\u115f\u1160\u180b\u180c\u180d\u180e\u2800\u3164\uffa0"

@@ -27,7 +27,24 @@ _STEP_WORDS = 8
 _LABEL_PASSES = 3
 # Mermaid takes a label that begins like a list for Markdown and prints an error in its place.
 _LIST_MARK = re.compile(r"^(?:(?:[-+*]|\d{1,3}\.)\s+)+")
-_PUNCTUATION = frozenset(" .,:!?'%+-/_$€£()=*…")
+_PUNCTUATION = frozenset(" .,:!?'%+-−/_$€£()=*…≤≥≠→←")
+# Signs that the whitelist takes out although they carry meaning: without `>`, `a >= 5` would read as `a = 5`. What
+# stands here between words or numbers is put in words or in a sign that neither Mermaid nor HTML knows.
+_SIGNS = (
+    (re.compile(r"(?<!<)(?:[-=]{1,2})>(?!=)"), "→"),
+    (re.compile(r"<-{1,2}(?=\s)"), "←"),
+    (re.compile(r">="), "≥"),
+    (re.compile(r"<="), "≤"),
+    (re.compile(r"(?<=\w\s)<>(?=\s\w)"), "≠"),
+    (re.compile(r"(?<=[\w)\]]) ?<(?= ?[\w($€£.+-])|(?<![\w<])<(?= ?\d)"), " under "),
+    (re.compile(r"(?<=[\w)\]]) ?>(?= ?[\w($€£.+-])|(?<![\w>])>(?= ?\d)"), " over "),
+    (re.compile(r"(?<=[\w)\]]) ?&{1,2} ?(?=[\w(\[])"), " and "),
+    (re.compile(r"(?<=[\w)\]]) ?\|\| ?(?=[\w(\[])"), " or "),
+    (re.compile(r"\b([ACFJ])#(?!\w)"), r"\1 sharp"),
+    (re.compile(r"(?<![\w&])#(?=\d+\b(?!;))"), "no. "),
+    (re.compile(r"(?<!\w)~(?=\d)"), "about "),
+    (re.compile(r";"), ","),
+)
 
 _HEADER = re.compile(r"(?:flowchart|graph)[ \t]+(TD|TB|BT|LR|RL)")
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}")
@@ -112,7 +129,7 @@ def _statements(line: str) -> list[str]:
     parts = line.split('"')
     # Odd parts are inside quotes.
     masked = '"'.join(part.replace(";", "\0") if position % 2 else part for position, part in enumerate(parts))
-    return [statement.replace("\0", ",") for statement in masked.split(";")]
+    return [statement.replace("\0", ";") for statement in masked.split(";")]
 
 
 def _read_statement(line: str, chart: _Flowchart) -> None:
@@ -190,9 +207,11 @@ def _label(text: str, longest: int) -> str:
     words = text.replace("\\n", " ").replace("<br/>", " ").replace("<br>", " ")
     # What the whitelist takes out may have kept apart what is harmless apart only, such as `javascript";:`.
     for _ in range(_LABEL_PASSES):
+        words = safe_text(words, longest * 4)
+        for sign, said in _SIGNS:
+            words = sign.sub(said, words)
         kept = "".join(
-            char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " "
-            for char in safe_text(words, longest * 4)
+            char if char in _PUNCTUATION or unicodedata.category(char)[0] in "LMN" else " " for char in words
         )
         words = _LIST_MARK.sub("", " ".join(kept.split()))
     return shortened(words, longest)

@@ -46,6 +46,26 @@ def test_the_grammar_is_read_and_written_anew(source: str, expected: list[str]) 
     assert [line.strip() for line in lines] == expected
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("status >= 400 & retry < 3", "status ≥ 400 and retry under 3"),
+        ("size <= 10 or a <> b", "size ≤ 10 or a ≠ b"),
+        ("latency <1 s, >99.9 %", "latency under 1 s, over 99.9 %"),
+        ("x<y && y>z", "x under y and y over z"),
+        ("C# and F#, issue #5", "C sharp and F sharp, issue no. 5"),
+        ("AT&T, R&D", "AT and T, R and D"),
+        ("old -> new, a => b", "old → new, a → b"),
+        ("~5 s", "about 5 s"),
+        ("5 &gt; 3", "5 over 3"),
+        ("<b>bold</b> #lt;i#gt;", "bold lt,i gt,"),
+    ],
+)
+def test_signs_that_carry_meaning_are_said_in_words(label: str, expected: str) -> None:
+    _, node = safe_diagram(f'flowchart TD\nA["{label}"]', STEPS).split("\n")
+    assert node.strip() == f'n1["{expected}"]'
+
+
 HOSTILE = [
     "",
     "A --> B",

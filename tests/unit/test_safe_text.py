@@ -1,8 +1,10 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.provisional import domains
 
 from trace_summarization.safe_text import safe_text
 
@@ -25,6 +27,15 @@ from trace_summarization.safe_text import safe_text
         ("JavaScript: a language", "JavaScript a language"),
         ("if a<b or x<y", "if a < b or x < y"),
         ("List<String> and Map<K, List<int>>", "List[String] and Map[K, List[int]]"),
+        ("f(x)[0](y) and [0](y)", "f(x)[0] (y) and 0"),
+        ("if x<y && y>z or (a)<b and c>d", "if x < y && y>z or (a) < b and c>d"),
+        ("std::vector<std::pair<int,int>> v, Map<a::B, vector<map<int,int>>>",
+         "std::vector[std::pair[int,int]] v, Map[a::B, vector[map[int,int]]]"),
+        ("The tag <title> is empty, set <API_KEY>.", "The tag [title] is empty, set [API_KEY]."),
+        ("one <br> two <script> x </script>", "one two x"),
+        ("2 * 3 ** 4, a**b**c, src/**/*.py", "2 * 3 ** 4, a**b**c, src/**/*.py"),
+        ("**bold**, ~~gone~~ and (**both words**)", "bold, gone and (both words)"),
+        ("text<b>bold</b> and <b>x</b>", "text bold and x"),
         ("{{7*7}} or {%x%}", "{ {7*7}} or { %x%}"),
         ("=1+1", "1+1"),
         ("@SUM(A1)", "SUM(A1)"),
@@ -44,6 +55,13 @@ from trace_summarization.safe_text import safe_text
         ("wJalrXUtnFEMI1/K7MDENG2/bPxRfiCY3EXAMPLE4KEY", "[secret]"),
         ("[reset](login.example.zone/a(1)) go", "[reset] (login.example.zone go"),
         ("evil.example.zone/phish?u=1", "evil.example.zone"),
+        ("see evil.gg/login?u=1 or пример.рф/x", "see evil.gg or пример.рф"),
+        ("GET 10.1.2.3:8080/x?t=1, localhost:8080/admin", "GET 10.1.2.3:8080 localhost:8080"),
+        ("main.py/utils.py, app.py#L10", "main.py /utils.py, app.py #L10"),
+        ("select //div/span", "select /div/span"),
+        ("open \\\\evil\\share and ms-word:ofe|u|x", "open [link] and [link]"),
+        ("-5-10 degrees", "−5-10 degrees"),
+        ("-2+3+cmd|' /C calc'!A0", "2+3+cmd|' /C calc'!A0"),
         ("Authorization: Bearer abcdefghijklmnop1234", "Authorization: [secret]"),
         ("-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY----- x", "[secret] x"),
         ("run eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc", "run [secret]"),
@@ -51,7 +69,7 @@ from trace_summarization.safe_text import safe_text
         ("aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC2dF4", "[secret]"),
         ("\u202eevil\ufeff\U000e0041", "evil"),
     ],
-)
+)  # fmt: skip
 def test_text_is_stripped_of_what_must_not_be_stored(text: str, expected: str) -> None:
     assert safe_text(text, 200) == expected
 
@@ -68,3 +86,17 @@ def test_no_text_gets_around_it(text: str) -> None:
     assert not _FORBIDDEN.search(stripped), stripped
     assert len(stripped) <= 100
     assert stripped == " ".join(stripped.split())
+
+
+@given(domains(), st.sampled_from(["/login", "?q=1", "#x", ":8080/a/b?c=d"]))
+def test_no_host_keeps_the_path_behind_it(host: str, path: str) -> None:
+    assert f"{host}{path}" not in safe_text(f"go to {host}{path} now", 1_000)
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "=", ".", "a.", "京都.", "a.bb", "//a", "1.1.", "- ", "<a<b", "a|", "x<y && ", "% "]
+)
+def test_no_repetition_makes_it_slow(piece: str) -> None:
+    started = time.process_time()
+    safe_text(piece * 3_000, 300)
+    assert time.process_time() - started < 2
