@@ -82,6 +82,8 @@ _METRIC_COLUMNS: Final = {
     "input_tokens": "UInt64",
     "cached_input_tokens": "UInt64",
     "output_tokens": "UInt64",
+    "tokens_are_estimated": "Bool",
+    "price_version": "Nullable(String)",
 }
 
 
