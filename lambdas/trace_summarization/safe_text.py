@@ -49,7 +49,7 @@ _TEMPLATE = re.compile(r"(?<=\{)(?=[{%#])")
 # What a spreadsheet would run: `=2+5`, `@SUM(A1)`, `-cmd|...`, `-2+cmd|...`; `-5 degrees` and `@tool` are text.
 _FORMULA = re.compile(
     r"^[\s.]*(?:=[=\s]*"
-    r"|[@+-][@+\s-]*(?:(?<=[@+-])(?=[\w.$]{1,40}(?:[(|]|!\S)|[A-Z][A-Z.]{1,40}\s?\(|[A-Za-z]{1,3}\d+[-+*/^&])"
+    r"|[@+-][@+\s-]*(?:(?<=[@+-])(?=[\w.$+-]{0,40}[(|]|[\w.$]{1,40}!\S|[A-Z][A-Z.]{1,40}\s?\(|[A-Za-z]{1,3}\d+[-+*/^&])"
     r"|(?=\S[^|]*\|[^!]*!)))"
 )
 # A sum at the beginning is a formula as well. With a true minus or without its plus it is one no longer.
