@@ -331,6 +331,7 @@ _UNICODE = (
     "evil．com/x",
     "evil.com／x",
     "evil。com/x",
+    "evil．com/x/evil.py/login",
     "／／evil.com",
     "www．x",
     "ｗww.x",

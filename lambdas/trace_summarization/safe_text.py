@@ -110,7 +110,6 @@ _DANGERS = (
     _URL,
     _SCHEME,
     _DOUBLE_SLASH,
-    _DOMAIN_WITH_PATH,
     _ADDRESS_WITH_PATH,
     _HANDLER,
     _TEMPLATE,
@@ -189,7 +188,8 @@ def _revealed(line: str) -> str:
 
 def _dangers(line: str) -> int:
     line = html.unescape(line)
-    return sum(len(pattern.findall(line)) for pattern in _DANGERS)
+    hosts = sum(_host(match) != match[0] for match in _DOMAIN_WITH_PATH.finditer(line))
+    return hosts + sum(len(pattern.findall(line)) for pattern in _DANGERS)
 
 
 def _decoded(line: str) -> str:
