@@ -316,6 +316,8 @@ _FORMULAS = (
     "+A1+B2",
     "@A1*2",
     "-SUM (1)",
+    "-(1+2)",
+    "@|x",
     "\t=1+1",
     '"=1+1"',
 )
@@ -329,6 +331,7 @@ _UNICODE = (
     "evil．com/x",
     "evil.com／x",
     "evil。com/x",
+    "evil．com/x/evil.py/login",
     "／／evil.com",
     "www．x",
     "ｗww.x",

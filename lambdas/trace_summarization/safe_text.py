@@ -49,7 +49,7 @@ _TEMPLATE = re.compile(r"(?<=\{)(?=[{%#])")
 # What a spreadsheet would run: `=2+5`, `@SUM(A1)`, `-cmd|...`, `-2+cmd|...`; `-5 degrees` and `@tool` are text.
 _FORMULA = re.compile(
     r"^[\s.]*(?:=[=\s]*"
-    r"|[@+-][@+\s-]*(?:(?<=[@+-])(?=[\w.$]{1,40}(?:[(|]|!\S)|[A-Z][A-Z.]{1,40}\s?\(|[A-Za-z]{1,3}\d+[-+*/^&])"
+    r"|[@+-][@+\s-]*(?:(?<=[@+-])(?=[\w.$+-]{0,40}[(|]|[\w.$]{1,40}!\S|[A-Z][A-Z.]{1,40}\s?\(|[A-Za-z]{1,3}\d+[-+*/^&])"
     r"|(?=\S[^|]*\|[^!]*!)))"
 )
 # A sum at the beginning is a formula as well. With a true minus or without its plus it is one no longer.
@@ -110,7 +110,6 @@ _DANGERS = (
     _URL,
     _SCHEME,
     _DOUBLE_SLASH,
-    _DOMAIN_WITH_PATH,
     _ADDRESS_WITH_PATH,
     _HANDLER,
     _TEMPLATE,
@@ -189,7 +188,8 @@ def _revealed(line: str) -> str:
 
 def _dangers(line: str) -> int:
     line = html.unescape(line)
-    return sum(len(pattern.findall(line)) for pattern in _DANGERS)
+    hosts = sum(_host(match) != match[0] for match in _DOMAIN_WITH_PATH.finditer(line))
+    return hosts + sum(len(pattern.findall(line)) for pattern in _DANGERS)
 
 
 def _decoded(line: str) -> str:
