@@ -178,6 +178,8 @@ def test_a_finished_window_is_recorded_once_with_its_metrics(database: EventsDat
         input_tokens=90_000,
         cached_input_tokens=40_000,
         output_tokens=6_000,
+        tokens_are_estimated=True,
+        price_version="2026-11-24",
     )
     for run in ("first", "second"):
         finished_at = at("15:10:00.25" if run == "first" else "15:20")
@@ -188,7 +190,7 @@ def test_a_finished_window_is_recorded_once_with_its_metrics(database: EventsDat
     assert row == (
         *(1, at("14:00"), at("15:00"), "detailed", "team_1_x", "second", at("15:20")),
         *(10, 2, 1, 7, 3, 5, 1, 1, {"text_too_long": 2}, 12.5),
-        *(5.0, 0.25, 8, 90_000, 40_000, 6_000),
+        *(5.0, 0.25, 8, 90_000, 40_000, 6_000, True, "2026-11-24"),
     )
 
 
