@@ -30,7 +30,7 @@ RUN = {
     "batch_size": 5,
     "execution_id": EXECUTION["execution_id"],
     "started_at": "2026-01-15T12:00:30Z",
-    "deadline": "2026-01-15T13:50:30Z",
+    "deadline": "2099-01-01T00:00:00Z",
     "spending_key": EXECUTION["execution_id"],
     "price": {"input": 400_000, "cached_input": 100_000, "output": 1_600_000},
     "max_cost_usd": 5.0,
