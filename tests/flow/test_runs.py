@@ -7,6 +7,7 @@ from uuid import UUID
 from tests.flow.workbench import END, START, Workbench, event_row
 from trace_summarization.constants import EVENT_NAME_TRACE_SUMMARY
 from trace_summarization.events import summary_event_id
+from trace_summarization.prices import PriceList
 
 
 def test_a_team_s_run_leaves_one_event_and_one_message_per_trace(bench: Workbench) -> None:
@@ -19,7 +20,9 @@ def test_a_team_s_run_leaves_one_event_and_one_message_per_trace(bench: Workbenc
     metrics = execution.output["metrics"]
     for measured in ("duration_seconds", "cost_usd", "input_tokens", "output_tokens"):
         assert metrics.pop(measured) > 0
+    assert metrics.pop("price_version") == PriceList.shipped().version
     assert metrics == {
+        "tokens_are_estimated": False,
         "traces_queried": 6,
         "summaries_skipped": 0,
         "summaries_failed": 0,
