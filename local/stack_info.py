@@ -47,7 +47,7 @@ class StackInfo(BaseModel):
     def model_told(self) -> str:
         """Which model this stack asks, for people."""
         if self.model_provider == OFFLINE_PROVIDER:
-            return "offline, extractive: it picks sentences and costs nothing (costs told are those of the model asked for)"
+            return "offline, extractive: it picks sentences and costs nothing (costs told: of the model asked for)"
         return f"{self.model_base_url} (costs what it charges)"
 
     def exports(self) -> list[str]:
