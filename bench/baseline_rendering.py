@@ -9,7 +9,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bench.baseline_messages import RULE, cut, input_text, messages_text, output_text, pretty, tools_text
 from trace_summarization.models import TraceEvent
@@ -214,7 +214,11 @@ def _error_text(properties: Mapping[str, object], *, says_flag: bool) -> str:
 
 def _outline(value: object, indent: str) -> Iterator[str]:
     """Nested data as indented `key: value` and `- item` lines."""
-    members = value.items() if isinstance(value, dict) else ((None, item) for item in value)  # type: ignore[attr-defined]
+    members: Iterable[tuple[object, object]] = ()
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = ((None, item) for item in value)
     for key, item in members:
         mark = "-" if key is None else f"{key}:"
         if isinstance(item, dict | list) and item:

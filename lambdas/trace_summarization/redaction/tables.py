@@ -1,7 +1,7 @@
 """Values in columns that a first line names: CSV, Markdown tables, `INSERT INTO ... VALUES`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trace_summarization.redaction.placeholders import is_placeholder
@@ -136,10 +136,12 @@ def _line(text: str, start: int) -> tuple[int, int]:
     return found.start(), found.end()
 
 
+_KIND_BY_GROUP: Mapping[str, Kind] = {"password": "password", "secret": "secret", "phone": "phone"}
+
+
 def _kind(name: str) -> Kind | None:
     found = _NAME.fullmatch(name.strip(" \t\"'`*\\"))
-    kind = found.lastgroup if found else None
-    return kind if kind in ("password", "secret", "phone") else None  # type: ignore[return-value]
+    return _KIND_BY_GROUP.get(found.lastgroup or "") if found else None
 
 
 def _is_value(value: str, kind: Kind) -> bool:

@@ -102,8 +102,17 @@ def test_an_answer_with_half_a_surrogate_pair_is_repaired(
     assert spending.log == ["reserve", "keep", "reserve", "settle"]
 
 
+class _OneAnswer(HTTPServer):
+    """Answers everything alike, and keeps what it is asked."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Conversation)
+        self.content = content
+        self.asked: list[Any] = []
+
+
 class _Conversation(BaseHTTPRequestHandler):
-    """Answers with what its server is given, and keeps what it is asked."""
+    """Speaks for its server."""
 
     server: Any
 
@@ -123,15 +132,14 @@ class _Conversation(BaseHTTPRequestHandler):
 
 def test_the_repair_shows_the_answer_cut_to_size_and_names_the_field_without_quoting() -> None:
     answer = json.dumps({"title": 5, "padding": TRACED * 1_000})
-    with HTTPServer(("127.0.0.1", 0), _Conversation) as server:
-        server.content, server.asked = answer, []  # type: ignore[attr-defined] # the handler's
+    with _OneAnswer(answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         model = OpenAiSummaryModel(ModelSecret(base_url=f"http://127.0.0.1:{server.server_port}/v1"))
         with pytest.raises(InvalidModelOutput):
             ask(model, LONG_ENOUGH_SECONDS)
         model.close()
         server.shutdown()
-        first, repair = server.asked  # type: ignore[attr-defined]
+        first, repair = server.asked
     assert repair["messages"][:2] == first["messages"], "the same prefix, which providers cache"
     shown, told = repair["messages"][2:]
     assert shown == {"role": "assistant", "content": answer[: c.MAX_REPAIRED_ANSWER_LENGTH]}
