@@ -371,9 +371,8 @@ def _untyped_entries(
         text, rest = executed
         entries = [Entry(role, text)] if text else []
         return entries + content_entries(block.get("content"), role, conversation, depth + 1) + rest
-    for key in ("reasoning",):
-        if isinstance(block.get(key), dict) and len(block) == 1:  # Haystack
-            return _thinking_entries(_inner(block, key), role)
+    if isinstance(block.get("reasoning"), dict) and len(block) == 1:  # Haystack
+        return _thinking_entries(_inner(block, "reasoning"), role)
     if stated and not is_empty(block.get("content")):
         label = f"{role} {name_of(stated)}".strip()
         inner = content_entries(block["content"], label, conversation, depth + 1)
