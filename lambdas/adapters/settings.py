@@ -68,6 +68,25 @@ class KafkaSettings(EnvironmentModel):
     embedding_models: Names = c.DEFAULT_EMBEDDING_MODELS
 
 
+class EmbeddingModelSettings(EnvironmentModel):
+    """How the embedding models are reached, and which ones: the first of them is what search asks.
+
+    The secret is that of a model (see `ModelSettings`): the LLM's own, or another where embeddings have another
+    endpoint.
+    """
+
+    embedding_secret_arn: str
+    embedding_models: Names = c.DEFAULT_EMBEDDING_MODELS
+    embedding_max_input_tokens: int = Field(c.MAX_EMBEDDING_INPUT_TOKENS, ge=16, le=1_000_000)
+
+
+class EventSourceSettings(EnvironmentModel):
+    """How the Kafka event source takes what a batch comes to, and where broken records go (an S3 bucket)."""
+
+    failure_bucket: str = Field(min_length=3)
+    partial_batch_responses: bool = False
+
+
 class SpendingSettings(EnvironmentModel):
     """Where the ledger of what a run has spent is: a DynamoDB table."""
 

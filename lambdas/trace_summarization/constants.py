@@ -64,6 +64,9 @@ SAMPLE_LAMBDA_TIMEOUT_SECONDS: Final = 285
 SAMPLE_TIMEOUT_SECONDS: Final = 300
 GENERATE_SUMMARY_LAMBDA_TIMEOUT_SECONDS: Final = 285
 GENERATE_SUMMARY_TIMEOUT_SECONDS: Final = 300
+EMBED_LAMBDA_TIMEOUT_SECONDS: Final = 300  # of one batch; a Kafka event source takes functions of up to 14 minutes
+SEARCH_LAMBDA_TIMEOUT_SECONDS: Final = 90
+REQUEUE_LAMBDA_TIMEOUT_SECONDS: Final = 285
 AGGREGATE_LAMBDA_TIMEOUT_SECONDS: Final = 105
 AGGREGATE_TIMEOUT_SECONDS: Final = 120
 TEAM_DEADLINE_MINUTES: Final = 110  # after it SummarizeTrace returns skipped, unpaid, so that the team still aggregates
@@ -133,7 +136,15 @@ EMBEDDING_MESSAGE_VERSION: Final = 1
 EMBEDDING_PRODUCT: Final = "llm-analytics"
 EMBEDDING_DOCUMENT_TYPE: Final = "llm-trace-summary"
 DEFAULT_EMBEDDING_MODELS: Final = ("text-embedding-3-small-1536",)
+OFFLINE_EMBEDDING_MODEL: Final = "offline-wordllama-256"  # what one machine embeds with; nobody bills it
 MAX_KAFKA_MESSAGE_BYTES: Final = 1_048_576
+MAX_KEYWORDS_LENGTH: Final = 8_000  # characters: names, errors and ids by which a trace is found besides its summary
+
+# --- embeddings: what one request to the model may take ---------------------------------------------------------------
+# OpenAI, "Create embeddings": 2,048 inputs and 300,000 tokens a request, 8,192 tokens an input.
+MAX_EMBEDDING_INPUTS: Final = 2_048
+MAX_EMBEDDING_REQUEST_TOKENS: Final = 300_000
+MAX_EMBEDDING_INPUT_TOKENS: Final = 8_191
 
 # --- sizes of a summary, enforced on what the model answers -----------------------------------------------------------
 MAX_TITLE_WORDS: Final = 10

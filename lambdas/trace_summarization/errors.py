@@ -8,6 +8,7 @@
     |   |-- ModelRateLimited         429, and no time left to try again
     |   |-- ModelAnsweredNothing     no choice, no content: there is nothing to repair
     |   |-- InvalidModelOutput       not JSON, not the schema, cut off, and not repaired
+    |   |-- FailurePlaceUnavailable  the bucket of broken records did not take one
     |   |-- SecretUnavailable        the secret store or parameter store did not answer
     |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
     |-- EmbeddingNotQueued           counted with its trace, never ends a state
@@ -21,6 +22,7 @@
         |-- ModelInputTooLong        the trace does not fit the model's context or its limit per minute
         |-- ModelRefused             a refusal or the content filter
         |-- ModelOutputCutOff        the answer did not fit its limit, nor did one asked to be shorter
+        |-- EmbeddingInputRejected   a text that the embedding model does not take: never ends a batch
         |-- BudgetExhausted          the run's cap leaves no money for a call: the trace is skipped
         `-- UnexpectedError          a fault of our own: the type and place are logged, not the message
 
@@ -73,6 +75,10 @@ class InvalidModelOutput(RetryableError):
     """
 
 
+class FailurePlaceUnavailable(RetryableError):
+    """A broken record could not be kept: it must not be acknowledged. Raised by the failure place's adapter."""
+
+
 class SecretUnavailable(RetryableError):
     """The secret store or the parameter store did not answer. Raised by the secrets adapter."""
 
@@ -118,6 +124,13 @@ class ModelRefused(FinalError):
 
 class ModelOutputCutOff(FinalError):
     """The answer was cut off at the output limit, and so was a second one that was asked to be shorter."""
+
+
+class EmbeddingInputRejected(FinalError):
+    """The endpoint answered 400, 413 or 422 to a request for embeddings: at least one of its texts is not taken.
+
+    Raised by the embedding model's adapter; who asked looks for the text by halving, and does without it.
+    """
 
 
 class BudgetExhausted(FinalError):

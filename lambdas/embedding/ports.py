@@ -1,0 +1,100 @@
+"""What embedding and search ask of the outside world. `adapters/` implements these; nothing here imports a driver."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from embedding.models import EmbeddingModelName
+
+Vector = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document for one model: a row of `document_embeddings` without its vector.
+
+    `content` is what is embedded; `words` what word search looks into (see `embedding.words`); `metadata` JSON.
+    """
+
+    team_id: int
+    product: str
+    document_type: str
+    model_name: str
+    rendering: str
+    document_id: str
+    timestamp: datetime
+    summarized_at: datetime
+    content_hash: str
+    content: str
+    words: str
+    metadata: str
+
+    @property
+    def key(self) -> "DocumentKey":
+        """What of a document is one row: a later version of it replaces the earlier one."""
+        return DocumentKey(self.product, self.document_type, self.model_name, self.rendering, self.document_id)
+
+
+@dataclass(frozen=True)
+class DocumentKey:
+    """Identity of a team's document within the UTC day of its timestamp."""
+
+    product: str
+    document_type: str
+    model_name: str
+    rendering: str
+    document_id: str
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """What is stored already of some documents.
+
+    `summarized_at`: of the newest stored version of each document that has one. `vectors`: by model name and content
+    hash, of content that this team has embedded before, in these documents or in others.
+    """
+
+    summarized_at: Mapping[DocumentKey, datetime]
+    vectors: Mapping[tuple[str, str], Vector]
+
+
+class EmbeddingStore(Protocol):
+    """Reads and writes `document_embeddings`. Errors: the `ClickHouse*` classes."""
+
+    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
+        """What is stored of the team's documents; looked for on their days, content also in the 30 days around."""
+
+    def save(self, rows: Sequence[tuple[Document, Vector]]) -> None:
+        """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
+
+
+class EmbeddingModel(Protocol):
+    """An endpoint that turns texts into vectors. Errors: the `Model*` classes and EmbeddingInputRejected."""
+
+    def embed(
+        self, model: EmbeddingModelName, texts: Sequence[str], seconds_left: Callable[[], float]
+    ) -> Sequence[Vector]:
+        """One vector per text, in their order, unchecked but for their number.
+
+        At most MAX_EMBEDDING_INPUTS texts of MAX_EMBEDDING_REQUEST_TOKENS together: one request, repeated after 429 and
+        5xx as told and as far as `seconds_left` allows. Raises EmbeddingInputRejected when a text is at fault.
+        """
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A record that no attempt will ever embed: where it stood, what it holds, and why not."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    reason: str
+
+
+class FailurePlace(Protocol):
+    """Keeps broken records for people. Errors: FailurePlaceUnavailable, InvalidConfiguration."""
+
+    def keep(self, record: BrokenRecord) -> None:
+        """Return when it is kept. The same record again replaces itself."""
