@@ -69,12 +69,23 @@ class EmbeddingStore(Protocol):
         """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
 
 
+@dataclass(frozen=True)
+class EmbeddingAnswer:
+    """What an endpoint answered: a vector per text, and how many tokens it counted, over all that it answered for this.
+
+    `input_tokens` is None where the endpoint does not say.
+    """
+
+    vectors: Sequence[Vector]
+    input_tokens: int | None
+
+
 class EmbeddingModel(Protocol):
     """An endpoint that turns texts into vectors. Errors: the `Model*` classes and EmbeddingInputRejected."""
 
     def embed(
         self, model: EmbeddingModelName, texts: Sequence[str], seconds_left: Callable[[], float]
-    ) -> Sequence[Vector]:
+    ) -> EmbeddingAnswer:
         """One vector per text, in their order, unchecked but for their number.
 
         At most MAX_EMBEDDING_INPUTS texts of MAX_EMBEDDING_REQUEST_TOKENS together: one request, repeated after 429 and
