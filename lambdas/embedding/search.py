@@ -14,6 +14,7 @@ from embedding.models import EmbeddingModelName
 from embedding.needles import Needle, needles_of
 from embedding.ports import EmbeddingModel, Vector
 from embedding.rankings import Ranked, RankingStore, Scope, SummaryRef, fused
+from embedding.tokens import cut_to_window
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidConfiguration, InvalidInput, InvalidModelOutput
 from trace_summarization.events import summary_of
@@ -184,14 +185,13 @@ class QueryModel:
     """What embeds a query.
 
     `names`: the models that can be asked for, the first by default. `open` is called when a text has to be embedded,
-    never otherwise. `cut` shortens a text to the model's window and says whether it had to. `seconds_left`: see
-    `EmbeddingModel`.
+    never otherwise. `max_input_tokens`: the models' window. `seconds_left`: see `EmbeddingModel`.
     """
 
     names: Sequence[str]
     open: Callable[[], EmbeddingModel]
-    cut: Callable[[str], tuple[str, bool]]
     seconds_left: Callable[[], float]
+    max_input_tokens: int = c.MAX_EMBEDDING_INPUT_TOKENS
 
     def vector(self, name: EmbeddingModelName, text: str) -> Vector:
         """The text's vector. Raises the `Model*` errors, and InvalidModelOutput when it is no vector of the model's."""
@@ -271,10 +271,10 @@ def _vector(
     request: SearchRequest, name: EmbeddingModelName, store: SearchStore, model: QueryModel, notes: list[str]
 ) -> Vector:
     if request.text is not None:
-        text, was_cut = model.cut(request.text)
-        if was_cut:
+        cut = cut_to_window(request.text, name.model, model.max_input_tokens)
+        if cut.is_cut:
             notes.append(f"the text is longer than what {name} reads: by meaning, only its beginning was looked for")
-        return model.vector(name, text)
+        return model.vector(name, cut.text)
     trace_id = request.trace_id or ""
     vector = store.vector_of(request.team_id, str(name), trace_id, request.filters.mode)
     if vector is None:

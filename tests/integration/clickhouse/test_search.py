@@ -124,7 +124,7 @@ class Summaries:
 
     def page(self, text: str | None = "query", **request: Any) -> SearchPage:
         given = {"team_id": 1, **({"text": text} if text is not None else {}), **request}
-        model = QueryModel((MODEL, OTHER_MODEL), lambda: self.toy, lambda query: (query, False), lambda: 60.0)
+        model = QueryModel((MODEL, OTHER_MODEL), lambda: self.toy, lambda: 60.0)
         return search(parse_search_request(given), self.store, model)
 
     def found(self, text: str | None = "query", **request: Any) -> list[str]:
@@ -168,7 +168,7 @@ def test_vectors_of_any_length_reach_clickhouse(stored: Summaries, dimensions: i
     vectors = {"same": [0.123456789] * dimensions, "other": [0.1] * (dimensions - 1) + [-3e-11 + 50]}
     for trace_id, vector in vectors.items():
         stored.add(trace_id, vector, models=(f"long-{dimensions}",))
-    model = QueryModel((f"long-{dimensions}",), lambda: stored.toy, lambda query: (query, False), lambda: 60.0)
+    model = QueryModel((f"long-{dimensions}",), lambda: stored.toy, lambda: 60.0)
     stored.toy.vectors["query"] = vectors["same"]
     page = search(parse_search_request({"team_id": 1, "text": "query", "method": "vector"}), stored.store, model)
     assert [result.trace_id for result in page.results] == ["same", "other"]
