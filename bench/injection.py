@@ -191,6 +191,7 @@ def stored_violations(info: StackInfo, team_id: int) -> Iterator[str]:
             "flow_diagram": row.properties["$ai_summary_flow_diagram"],
             "bullets": json.loads(row.properties["$ai_summary_bullets"]),
             "interesting_notes": json.loads(row.properties["$ai_summary_interesting_notes"]),
+            "keywords": row.properties["$ai_summary_keywords"],
         }
         yield from (f"view: {name} differs from the event" for name in read if row.view[name] != read[name])
 

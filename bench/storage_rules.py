@@ -70,6 +70,17 @@ def diagram_violations(diagram: str, secrets: Sequence[str] = ()) -> Iterator[st
         yield from text_violations(label, 60, secrets)
 
 
+def keyword_violations(keywords: str, secrets: Sequence[str] = ()) -> Iterator[str]:
+    """What of a trace's keywords must not be stored: they are words between blanks, and nothing else."""
+    yield from text_violations(keywords, c.MAX_KEYWORDS_LENGTH, secrets)
+    if any(unicodedata.category(char)[0] not in "LMN" for char in keywords.replace(" ", "")):
+        yield "a sign"
+    # A secret is none the less told when its signs are left out.
+    run = keywords.replace(" ", "")
+    if any(re.sub(r"[\W_]", "", secret).casefold() in run for secret in secrets):
+        yield "secret without its signs"
+
+
 def summary_violations(
     properties: Mapping[str, Any], mode: Mode, lines: Sequence[int], secrets: Sequence[str] = ()
 ) -> Iterator[str]:
@@ -90,6 +101,7 @@ def summary_violations(
     stored = sum(len(item["line_refs"].split(", ")) for item in (*bullets, *notes) if item["line_refs"])
     if not 0 <= valid <= total or valid != stored:
         yield "references: counts"
+    yield from (f"keywords: {what}" for what in keyword_violations(properties["$ai_summary_keywords"], secrets))
     everything = json.dumps(properties, ensure_ascii=False)
     if any(secret in everything for secret in secrets):
         yield "event: secret"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from trace_summarization import constants as c
-from trace_summarization.events import summary_of
+from trace_summarization.events import KEYWORDS_PROPERTY, summary_of
 from trace_summarization.models import Mode, TraceSummary
 from trace_summarization.timestamps import format_microseconds
 
@@ -46,6 +46,7 @@ def embedding_request(
         "summarized_at": properties["$ai_summarized_at"],
         "content_hash": content_hash(content),
         "content": content,
+        "keywords": _keywords(properties),
         "metadata": {
             "batch_run_id": properties["$ai_batch_run_id"],
             "window_start": properties["$ai_window_start"],
@@ -53,6 +54,12 @@ def embedding_request(
         },
         "models": list(models),
     }
+
+
+def _keywords(properties: Mapping[str, Any]) -> str:
+    """Nothing for events that have none, or none that we wrote."""
+    keywords = properties.get(KEYWORDS_PROPERTY)
+    return keywords[: c.MAX_KEYWORDS_LENGTH] if isinstance(keywords, str) else ""
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -22,6 +22,7 @@ from trace_summarization.models import (
 from trace_summarization.timestamps import format_microseconds, format_rfc3339
 
 FINGERPRINT_PROPERTY = "$ai_summary_fingerprint"
+KEYWORDS_PROPERTY = "$ai_summary_keywords"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def summary_event(
     run: TeamRun,
     trace_id: str,
     summary: TraceSummary,
+    keywords: str,
     usage: ModelUsage,
     identity: SummaryIdentity,
     extent: TraceExtent,
@@ -74,6 +76,7 @@ def summary_event(
         "$ai_summary_flow_diagram": summary.flow_diagram,
         "$ai_summary_bullets": _items_json(summary.bullets),
         "$ai_summary_interesting_notes": _items_json(summary.interesting_notes),
+        KEYWORDS_PROPERTY: keywords,
         "$ai_summary_line_refs_valid": summary.line_refs_valid,
         "$ai_summary_line_refs_total": summary.line_refs_total,
         "$ai_text_repr_length": len(identity.text),
@@ -115,6 +118,9 @@ def still_holds(stored: StoredSummary, identity: SummaryIdentity, trace_id: str)
     if not all(_is_text(properties.get(name)) for name in _READ_FROM_STORED) or (
         properties["$ai_summary_mode"] != identity.mode
     ):
+        return False
+    # A summary of before there were keywords holds without.
+    if not _is_text(properties.get(KEYWORDS_PROPERTY, "")):
         return False
     try:
         summary = summary_of(properties)

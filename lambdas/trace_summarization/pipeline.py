@@ -11,6 +11,7 @@ from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
 from trace_summarization.errors import BudgetExhausted, InvalidConfiguration, ModelUnavailable, TraceSummarizationError
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event
+from trace_summarization.keywords import keywords_of
 from trace_summarization.models import (
     EmbeddingOutcome,
     ModelUsage,
@@ -95,13 +96,14 @@ class TracePipeline:
             if len(whole.text) > c.MAX_TEXT_REPR_LENGTH:
                 return _skipped(SkipReason.TEXT_TOO_LONG)
             rendered = fit(whole, without_margin(run.max_input_tokens, run.model))
-        return self._summary_of(run, trace_id, extent, rendered, phases, seconds_left)
+        return self._summary_of(run, trace_id, extent, whole, rendered, phases, seconds_left)
 
     def _summary_of(
         self,
         run: TeamRun,
         trace_id: str,
         extent: TraceExtent,
+        whole: TextRepr,
         rendered: TextRepr,
         phases: Phases,
         seconds_left: Callable[[], float],
@@ -123,10 +125,13 @@ class TracePipeline:
             except BudgetExhausted as error:
                 return _skipped(SkipReason.BUDGET, error)
         usage = priced(run.price, answered.usages)
+        with phases.measure("render"):
+            keywords = keywords_of(whole, is_redacted=run.redaction)
         event = summary_event(
             run,
             trace_id,
             answered.summary,
+            keywords,
             usage,
             identity,
             extent,

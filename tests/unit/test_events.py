@@ -31,6 +31,7 @@ def event(summarized_at: datetime = FIRST + timedelta(hours=1)) -> SummaryEvent:
         RUN,
         "trace-1",
         SUMMARY,
+        "refund order w2890441",
         ModelUsage("gpt-4.1-mini-2025-04-14", 812, 64),
         IDENTITY,
         TraceExtent(FIRST, FIRST + timedelta(minutes=2), 7, 1_000),
@@ -61,6 +62,7 @@ def test_the_event_carries_every_property() -> None:
         "$ai_summary_mode": "detailed",
         "$ai_summary_title": 'Refund for "Ada"',
         "$ai_summary_flow_diagram": "flowchart TD\n  a --> b",
+        "$ai_summary_keywords": "refund order w2890441",
         "$ai_summary_line_refs_valid": 3,
         "$ai_summary_line_refs_total": 4,
         "$ai_text_repr_length": 8,
@@ -143,6 +145,8 @@ def test_a_change_of_text_mode_model_or_provider_asks_for_a_new_summary(change: 
         {"summary_bullets": [{"text": "x", "line_refs": ""}]},
         {"summary_interesting_notes": "absent"},
         {"summary_flow_diagram": 7},
+        {"summary_keywords": 17},
+        {"summary_keywords": "\ud800"},
     ],
 )
 def test_a_damaged_summary_does_not_hold(damage: dict[str, object]) -> None:
@@ -167,6 +171,7 @@ def test_the_embedding_request_is_version_1() -> None:
         "summarized_at": "2025-01-15T12:03:04.567890Z",
         "content_hash": content_hash(content),
         "content": content,
+        "keywords": "refund order w2890441",
         "metadata": {
             "batch_run_id": "team_42_2025-01-15T11:50:00Z",
             "window_start": "2025-01-15T10:50:00Z",
@@ -174,6 +179,21 @@ def test_the_embedding_request_is_version_1() -> None:
         },
         "models": ["text-embedding-3-small-1536"],
     }
+
+
+@pytest.mark.parametrize("keywords", ["absent", 17, None, ["w2890441"]])
+def test_a_request_for_an_event_without_keywords_has_none(keywords: object) -> None:
+    request = embedding_request(42, FIRST, stored_with(summary_keywords=keywords).properties, ["m"])
+    assert request["keywords"] == ""
+
+
+def test_a_summary_of_before_there_were_keywords_holds() -> None:
+    assert still_holds(stored_with(summary_keywords="absent"), IDENTITY, "trace-1")
+
+
+def test_keywords_do_not_change_what_is_embedded() -> None:
+    without = embedding_request(42, FIRST, stored_with(summary_keywords="absent").properties, ["m"])
+    assert without["content_hash"] == embedding_request(42, FIRST, event().properties, ["m"])["content_hash"]
 
 
 def test_a_rerun_queues_the_same_bytes() -> None:

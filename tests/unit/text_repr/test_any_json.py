@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.storage_rules import keyword_violations
 from tests.unit.text_repr.traces import START, body_of, generation
+from trace_summarization.keywords import keywords_of
 from trace_summarization.models import TraceEvent
 from trace_summarization.text_repr import TextRepr, render_trace
 
@@ -71,6 +73,12 @@ def test_any_json_is_rendered(events: list[TraceEvent], trace_id: str) -> None:
     rendered = render_trace(trace_id, events)
     _check(rendered)
     assert render_trace(trace_id, events) == rendered
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_EVENT, max_size=5), _TEXT)
+def test_keywords_of_any_json_are_plain_words(events: list[TraceEvent], trace_id: str) -> None:
+    assert list(keyword_violations(keywords_of(render_trace(trace_id, events), is_redacted=True))) == []
 
 
 def _nested(depth: int, wrap: str) -> Any:
