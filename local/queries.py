@@ -116,4 +116,4 @@ def embedded_summaries(info: StackInfo, team_id: int) -> dict[str, int]:
             " WHERE team_id = {team_id:Int64} GROUP BY model_name ORDER BY model_name",
             parameters={"database": info.clickhouse_database, "team_id": team_id},
         ).result_rows
-    return {model: count for model, count in rows}
+    return {str(model): int(count) for model, count in rows}

@@ -50,6 +50,7 @@ _VECTOR: Final = "WITH arrayConcat({{vector:Array(Float32)}}, {{further:Array(Fl
 
 # BM25 (Robertson, Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) of presence: each needle
 # counts once. k1 = 1.2; b = 0.3, since all documents are summaries and a long one is not about more.
+# One `position` per needle takes a third of the time of `multiSearchAllPositions` over all of them.
 _WITH_WORDS_SQL: Final = """
 WITH
     scope AS (
@@ -57,7 +58,7 @@ WITH
             document_id,
             rendering,
             timestamp,
-            arrayMap(place -> toUInt8(place > 0), multiSearchAllPositions(words, {{needles:Array(String)}})) AS found,
+            [{found}] AS found,
             length(words) AS size
         {from_scope}
     ),
@@ -149,10 +150,13 @@ class ClickHouseSearchStore:
         """The documents that hold at least one needle, by what they hold and how rare that is in the scope."""
         rows = self._rows(
             "ranking summaries by words",
-            _WITH_WORDS_SQL.format(from_scope=self._from(scope)),
+            _WITH_WORDS_SQL.format(
+                from_scope=self._from(scope),
+                found=", ".join(f"position(words, {{needle_{place}:String}}) > 0" for place in range(len(needles))),
+            ),
             {
                 **_parameters(scope),
-                "needles": [f" {needle.text} " for needle in needles],
+                **{f"needle_{place}": f" {needle.text} " for place, needle in enumerate(needles)},
                 "weights": [needle.weight for needle in needles],
                 "limit": limit,
             },
