@@ -106,3 +106,14 @@ def stored_summaries(
             parameters=parameters,
         ).result_rows
     return [dict(zip(_SUMMARY_COLUMNS, row, strict=True)) for row in reversed(rows)]
+
+
+def embedded_summaries(info: StackInfo, team_id: int) -> dict[str, int]:
+    """How many of the team's summaries have a vector, by embedding model."""
+    with info.clickhouse() as client:
+        rows = client.query(
+            "SELECT toString(model_name), count() FROM {database:Identifier}.document_embeddings FINAL"
+            " WHERE team_id = {team_id:Int64} GROUP BY model_name ORDER BY model_name",
+            parameters={"database": info.clickhouse_database, "team_id": team_id},
+        ).result_rows
+    return {str(model): int(count) for model, count in rows}
