@@ -2,6 +2,7 @@
 
 import click
 
+from local.commands.backfill import backfill
 from local.commands.demo import demo
 from local.commands.doctor import doctor
 from local.commands.estimate import estimate
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (up, load, run, estimate, teams, summaries, preview, schedule, schema, doctor, demo):
+for command in (up, load, run, backfill, estimate, teams, summaries, preview, schedule, schema, doctor, demo):
     main.add_command(command)

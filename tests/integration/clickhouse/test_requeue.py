@@ -184,19 +184,10 @@ def test_looking_for_versions_reads_few_rows_of_many(database: EventsDatabase) -
     assert read <= 6 * 1_024
 
 
-def record(database: EventsDatabase, span: Window, run: str = "run", **metrics: Any) -> None:
+def record(database: EventsDatabase, span: Window, team_id: int = 1, mode: Mode = "detailed", **metrics: Any) -> None:
+    counted = BatchSummarizationMetrics(**metrics)
     finished_at = datetime.now(UTC)
-    changes = {"team_id": 1, "mode": "detailed"} | {k: metrics.pop(k) for k in ("team_id", "mode") if k in metrics}
-    database.summaries.save_batch_run(
-        BatchRunRow(
-            window=span,
-            batch_run_id="team_1_x",
-            execution_id=run,
-            finished_at=finished_at,
-            metrics=BatchSummarizationMetrics(**metrics),
-            **changes,
-        )
-    )
+    database.summaries.save_batch_run(BatchRunRow(team_id, span, mode, "team_1_x", "run", finished_at, counted))
 
 
 def test_recorded_runs_of_the_team_and_mode_that_reach_into_the_span_are_told(database: EventsDatabase) -> None:
