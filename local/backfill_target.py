@@ -45,13 +45,14 @@ class StackTarget:
     @classmethod
     def of_local_stack(cls, info: StackInfo) -> Self:
         """The stack that runs on this machine."""
+        dsn = f"http://{info.clickhouse_host}:{info.clickhouse_port}"
         return cls(
             aws=lambda service: info.aws(service, read_timeout_seconds=_INVOKE_TIMEOUT_SECONDS),
             team_machine_arn=info.team_machine_arn,
             allowlist_parameter=info.allowlist_parameter,
             coordination_table=info.coordination_table,
             requeue_function=info.requeue_function,
-            batch_runs=ClickHouseBatchRuns(ClickHouseConnection(info.clickhouse), info.clickhouse_database),
+            batch_runs=ClickHouseBatchRuns(ClickHouseConnection(lambda: connect(dsn)), info.clickhouse_database),
         )
 
     @classmethod
