@@ -110,17 +110,11 @@ def still_holds(stored: StoredSummary, identity: SummaryIdentity, trace_id: str)
     A row that somebody damaged, or wrote under our id, does not hold: it is replaced by a sound one.
     """
     properties = stored.properties
-    return (
-        properties.get(FINGERPRINT_PROPERTY) == identity.fingerprint
-        and properties.get("$ai_trace_id") == trace_id
-        and properties.get("$ai_summary_mode") == identity.mode
-        and holds_a_summary(properties)
-    )
-
-
-def holds_a_summary(properties: Mapping[str, Any]) -> bool:
-    """Whether an event's properties hold a whole summary, of which an embedding request can be built."""
-    if not all(_is_text(properties.get(name)) for name in _READ_FROM_STORED):
+    if properties.get(FINGERPRINT_PROPERTY) != identity.fingerprint or properties.get("$ai_trace_id") != trace_id:
+        return False
+    if not all(_is_text(properties.get(name)) for name in _READ_FROM_STORED) or (
+        properties["$ai_summary_mode"] != identity.mode
+    ):
         return False
     try:
         summary = summary_of(properties)

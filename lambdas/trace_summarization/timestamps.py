@@ -25,14 +25,6 @@ def parse_rfc3339(text: str) -> datetime:
         raise ValueError(f"is not an RFC 3339 time: {error}") from error
 
 
-def parse_microseconds(text: str) -> datetime:
-    """UTC time of a text that `format_microseconds` wrote. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if format_microseconds(moment.replace(tzinfo=moment.tzinfo or UTC)) != text:
-        raise ValueError("is not a UTC time with microseconds, such as 2025-01-15T12:00:00.123456Z")
-    return moment
-
-
 def format_rfc3339(moment: datetime) -> str:
     """`2025-01-15T12:00:00Z`: UTC, whole seconds."""
     return _isoformat(moment, "seconds")
