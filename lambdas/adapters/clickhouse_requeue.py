@@ -1,6 +1,6 @@
 """Reads stored summaries page by page, and which versions of them are embedded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, Self
@@ -9,8 +9,7 @@ from uuid import UUID
 from adapters.clickhouse_client import ClickHouseConnection, clickhouse_time, connection_of_secret
 from adapters.clickhouse_properties import parse_properties
 from adapters.settings import ClickHouseSettings
-from embedding.ports import EmbeddedVersion, PlacedSummary, SummaryPosition
-from embedding.requests import rendering
+from embedding.ports import Document, DocumentKey, EmbeddedVersion, PlacedSummary, SummaryPosition
 from trace_summarization import constants as c
 from trace_summarization.events import summary_distinct_id
 from trace_summarization.models import Window
@@ -38,18 +37,20 @@ LIMIT {{limit:UInt32}}
 
 _VERSIONS_SQL: Final = """
 SELECT
-    toDate(timestamp) AS day, toString(model_name) AS model, toString(rendering) AS form, document_id,
-    max(summarized_at), argMax(content_hash, summarized_at)
+    toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
+    document_id, max(summarized_at), argMax(content_hash, summarized_at)
 FROM {database}.document_embeddings
 WHERE team_id = {{team_id:Int64}}
     AND toDate(timestamp) >= {{first_day:Date}} AND toDate(timestamp) <= {{last_day:Date}}
-    AND product = {{product:String}} AND document_type = {{document_type:String}}
-    AND model_name IN {{models:Array(String)}} AND rendering IN {{renderings:Array(String)}}
-    AND cityHash64(document_id) IN (SELECT cityHash64(arrayJoin({{ids:Array(String)}})))
-    AND document_id IN {{ids:Array(String)}}
-GROUP BY day, model, form, document_id
+    AND product IN {{products:Array(String)}} AND document_type IN {{document_types:Array(String)}}
+    AND model_name IN {{model_names:Array(String)}} AND rendering IN {{renderings:Array(String)}}
+    AND cityHash64(document_id) IN (SELECT cityHash64(arrayJoin({{document_ids:Array(String)}})))
+    AND document_id IN {{document_ids:Array(String)}}
+GROUP BY day, product, document_type, model_name, rendering, document_id
 """
 
+# Of one parameter, as it travels in a form: ClickHouse takes 128 KiB (`http_max_field_value_size`).
+_MAX_PARAMETER_BYTES: Final = 65_536
 _NO_UUID: Final = UUID(int=0)
 
 
@@ -98,23 +99,37 @@ class ClickHouseRequeueStore:
             for day, uuid_hash, uuid, timestamp, stored in rows
         ]
 
-    def newest_versions(
-        self, team_id: int, first_day: date, last_day: date, trace_ids: Sequence[str], models: Sequence[str]
-    ) -> Mapping[tuple[date, str, str, str], EmbeddedVersion]:
-        """What is embedded of these traces' summaries, by day, model name, rendering and trace id."""
+    def embedded(self, team_id: int, documents: Sequence[Document]) -> Mapping[DocumentKey, EmbeddedVersion]:
+        """Of those of the team's documents that have a row, which version it holds: that of the newest summary."""
+        found: dict[DocumentKey, EmbeddedVersion] = {}
+        for chunk in _chunks(documents):
+            found |= self._embedded(team_id, chunk)
+        return {document.key: found[document.key] for document in documents if document.key in found}
+
+    def _embedded(self, team_id: int, documents: Sequence[Document]) -> dict[DocumentKey, EmbeddedVersion]:
+        keys = [document.key for document in documents]
         parameters: dict[str, Any] = {
             "team_id": team_id,
-            "first_day": first_day,
-            "last_day": last_day,
-            "product": c.EMBEDDING_PRODUCT,
-            "document_type": c.EMBEDDING_DOCUMENT_TYPE,
-            "models": list(models),
-            "renderings": [rendering("detailed"), rendering("minimal")],
-            "ids": list(trace_ids),
+            "first_day": min(key.day for key in keys),
+            "last_day": max(key.day for key in keys),
         }
+        for name in ("product", "document_type", "model_name", "rendering", "document_id"):
+            parameters[f"{name}s"] = sorted({getattr(key, name) for key in keys})
         with self.connection.client("looking for stored embeddings") as client:
             rows = client.query(_VERSIONS_SQL.format(database=self.database), parameters=parameters).result_rows
-        return {
-            (day, model, form, document_id): EmbeddedVersion(summarized_at, content_hash)
-            for day, model, form, document_id, summarized_at, content_hash in rows
-        }
+        return {DocumentKey(*row[:6]): EmbeddedVersion(*row[6:]) for row in rows}
+
+
+def _chunks(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
+    """The documents in parts whose ids fit a parameter."""
+    chunk: list[Document] = []
+    size = 0
+    for document in documents:
+        added = 2 * len(document.document_id.encode()) + len("'',")
+        if chunk and size + added > _MAX_PARAMETER_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(document)
+        size += added
+    if chunk:
+        yield chunk

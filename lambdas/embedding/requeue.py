@@ -1,26 +1,33 @@
 """Queue anew the summaries that have no row for an embedding model: after a change of model, or a lost queue."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from embedding.messages import MAX_MODELS, BrokenMessage, parse_message
 from embedding.models import EmbeddingModelName
-from embedding.ports import EmbeddedVersion, EmbeddingBatchQueue, PlacedSummary, RequeueStore, SummaryPosition
+from embedding.ports import (
+    Document,
+    EmbeddedVersion,
+    EmbeddingBatchQueue,
+    PlacedSummary,
+    RequeueStore,
+    SummaryPosition,
+)
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidInput
-from trace_summarization.events import holds_a_summary
 from trace_summarization.inputs import parse_inputs
 from trace_summarization.models import Mode, TeamId, Window
-from trace_summarization.timestamps import UtcSeconds, format_rfc3339, parse_microseconds
+from trace_summarization.timestamps import UtcSeconds, format_rfc3339
 
 _PAGE: Final = 500  # summaries held in memory at once, a few kilobytes each
 _DEFAULT_LIMIT: Final = 10_000
 _MAX_LIMIT: Final = 100_000
-_MAX_MODELS: Final = 10
 # Two queries and the confirmations of a page, each running into its own limit: with less left, no page is begun.
 _PAGE_SECONDS: Final = 2 * c.CLICKHOUSE_CLIENT_TIMEOUT_SECONDS + c.KAFKA_DELIVERY_TIMEOUT_SECONDS + 15
 # What ClickHouse's Date and DateTime hold, with a day to spare at either end.
@@ -59,7 +66,7 @@ class RequeueInputs(BaseModel):
     models: list[Annotated[str, AfterValidator(_embedding_model)]] | None = Field(
         None,
         min_length=1,
-        max_length=_MAX_MODELS,
+        max_length=MAX_MODELS,
         description="Embedding models whose rows are wanted. Default: the configured ones.",
     )
     limit: int = Field(
@@ -164,66 +171,58 @@ def _requeue_page(
     store: RequeueStore,
     queue: EmbeddingBatchQueue,
 ) -> RequeueResult:
-    sound = [summary for summary in page if _is_sound(summary)]
-    damaged = len(page) - len(sound)
-    chosen = [s for s in sound if inputs.mode in (None, s.properties["$ai_summary_mode"])]
-    requests = _missing_requests(inputs.team_id, chosen, models, store)
-    counted = RequeueResult(summaries=len(chosen), missing=len(requests), damaged=damaged)
-    if inputs.dry_run or not requests:
+    built = [_request(inputs.team_id, summary, models) for summary in page]
+    sound = [request for request in built if request is not None]
+    wanted = [request for request in sound if inputs.mode in (None, request.fields["rendering"].rpartition("_")[2])]
+    missing = _missing(inputs.team_id, wanted, store)
+    counted = RequeueResult(summaries=len(wanted), missing=len(missing), damaged=len(built) - len(sound))
+    if inputs.dry_run or not missing:
         return counted
-    errors = queue.send_all([(message_key(request), encode(request)) for request in requests])
+    errors = queue.send_all([(message_key(message), encode(message)) for message in missing])
     failures = [error for error in errors if error is not None]
-    none_taken = len(failures) == len(requests)
+    none_taken = len(failures) == len(missing)
     return counted.model_copy(
         update={
-            "queued": len(requests) - len(failures),
+            "queued": len(missing) - len(failures),
             "failed": len(failures),
             "error": f"EmbeddingNotQueued: {failures[0]}" if none_taken else None,
         }
     )
 
 
-def _is_sound(summary: PlacedSummary) -> bool:
-    """Whether an embedding request can be built from the stored event."""
-    properties = summary.properties
-    if not holds_a_summary(properties) or properties["$ai_summary_mode"] not in get_args(Mode):
-        return False
+@dataclass(frozen=True)
+class _Request:
+    """The embedding request of a stored summary for all wanted models, and its documents as the worker reads them."""
+
+    fields: Mapping[str, Any]
+    documents: Sequence[Document]
+
+
+def _request(team_id: int, summary: PlacedSummary, models: Sequence[str]) -> _Request | None:
+    """None when the stored event holds no summary of which the worker would take a request."""
     try:
-        parse_microseconds(properties["$ai_summarized_at"])
-    except ValueError:
-        return False
-    return True
+        fields = embedding_request(team_id, summary.timestamp, summary.properties, models)
+        return _Request(fields, parse_message(encode(fields)).documents())
+    except (BrokenMessage, KeyError, TypeError, ValueError, RecursionError):
+        return None
 
 
-def _missing_requests(
-    team_id: int, summaries: Sequence[PlacedSummary], models: Sequence[str], store: RequeueStore
-) -> list[dict[str, Any]]:
-    """The embedding request of each summary that lacks a model's row, for just the models that it lacks."""
-    if not summaries:
-        return []
-    days = [summary.position.day for summary in summaries]
-    ids = [summary.properties["$ai_trace_id"] for summary in summaries]
-    stored = store.newest_versions(team_id, min(days), max(days), ids, models)
-    requests = []
-    for summary in summaries:
-        request = embedding_request(team_id, summary.timestamp, summary.properties, models)
-        lacking = [model for model in models if _is_missing(request, model, summary.position.day, stored)]
+def _missing(team_id: int, requests: Sequence[_Request], store: RequeueStore) -> list[Mapping[str, Any]]:
+    """The message of each summary that lacks a model's row, for just the models that it lacks."""
+    stored = store.embedded(team_id, [document for request in requests for document in request.documents])
+    messages: list[Mapping[str, Any]] = []
+    for request in requests:
+        lacking = [one.model_name for one in request.documents if _is_missing(one, stored.get(one.key))]
         if lacking:
-            requests.append({**request, "models": lacking})
-    return requests
+            messages.append({**request.fields, "models": lacking})
+    return messages
 
 
-def _is_missing(
-    request: Mapping[str, Any], model: str, day: date, stored: Mapping[tuple[date, str, str, str], EmbeddedVersion]
-) -> bool:
-    newest = stored.get((day, model, request["rendering"], request["document_id"]))
-    if newest is None:
-        return True
-    summarized_at = parse_microseconds(request["summarized_at"])
-    # A row of a newer summary than the one that was read: its own request has been queued since.
-    if newest.summarized_at > summarized_at:
-        return False
-    return (newest.summarized_at, newest.content_hash) != (summarized_at, request["content_hash"])
+def _is_missing(document: Document, stored: EmbeddedVersion | None) -> bool:
+    # A row of a newer summary than the one that was read: that one's own request has been queued since.
+    if stored is None or stored.summarized_at > document.summarized_at:
+        return stored is None
+    return (stored.summarized_at, stored.content_hash) != (document.summarized_at, document.content_hash)
 
 
 def _text(position: SummaryPosition) -> str:

@@ -1,7 +1,7 @@
 """Reading stored summaries page by page, and which of them are embedded; reading recorded windows."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,9 @@ import pytest
 
 from adapters.clickhouse_batch_runs import ClickHouseBatchRuns, RecordedRun
 from adapters.clickhouse_requeue import ClickHouseRequeueStore
-from embedding.ports import EmbeddedVersion, PlacedSummary
+from embedding.ports import Document, EmbeddedVersion, PlacedSummary
 from embedding.requests import rendering
+from tests.embedding_documents import document
 from tests.integration.clickhouse.events_database import EventsDatabase, at, window
 from trace_summarization import constants as c
 from trace_summarization.events import summary_distinct_id, summary_event_id
@@ -66,6 +67,10 @@ def embed(database: EventsDatabase, trace_id: str, model: str, content_hash: str
         **changes,
     }
     database.client.insert(f"{database.name}.document_embeddings", [list(row.values())], column_names=list(row))
+
+
+def wanted(trace_id: str, **changes: Any) -> Document:
+    return document(trace_id, **{"model_name": "small-1536", "timestamp": at("14:10"), **changes})
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
@@ -148,13 +153,24 @@ def test_the_days_versions_are_told_by_model_and_form(database: EventsDatabase) 
     embed(database, TRACE_ID, "small-1536", "hash", timestamp=at("14:10", day=17))
     embed(database, TRACE_ID, "small-1536", "hash", product="another")
     embed(database, TRACE_ID, "small-1536", "hash", document_type="another")
-    found = store_of(database).newest_versions(
-        1, DAY, DAY + timedelta(days=1), [TRACE_ID, "unembedded"], ["small-1536", "large-3072"]
-    )
-    assert found == {
-        (DAY, "small-1536", rendering("detailed"), TRACE_ID): EmbeddedVersion(at("15:00"), "hash"),
-        (DAY, "large-3072", rendering("minimal"), TRACE_ID): EmbeddedVersion(at("15:00"), "other"),
+    asked = [
+        wanted(TRACE_ID),
+        wanted(TRACE_ID, model_name="large-3072", rendering=rendering("minimal")),
+        wanted("unembedded"),
+        wanted("next day", timestamp=at("14:10", day=16)),
+    ]
+    assert store_of(database).embedded(1, asked) == {
+        asked[0].key: EmbeddedVersion(at("15:00"), "hash"),
+        asked[1].key: EmbeddedVersion(at("15:00"), "other"),
     }
+
+
+def test_ids_that_do_not_fit_one_parameter_are_looked_for_in_parts(database: EventsDatabase) -> None:
+    ids = [f"{'😀' * 120}-{number}" for number in range(500)]
+    for trace_id in (ids[0], ids[-1]):
+        embed(database, trace_id, "small-1536", "hash")
+    found = store_of(database).embedded(1, [wanted(trace_id) for trace_id in ids])
+    assert {key.document_id for key in found} == {ids[0], ids[-1]}
 
 
 @pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
@@ -162,7 +178,7 @@ def test_the_version_told_is_the_newest_summarys(database: EventsDatabase, order
     summarized = {"old": at("15:00"), "new": at("16:00:00.000001")}
     for content_hash in order:
         embed(database, TRACE_ID, "small-1536", content_hash, summarized_at=summarized[content_hash])
-    found = store_of(database).newest_versions(1, DAY, DAY, [TRACE_ID], ["small-1536"])
+    found = store_of(database).embedded(1, [wanted(TRACE_ID)])
     assert list(found.values()) == [EmbeddedVersion(at("16:00:00.000001"), "new")]
 
 
@@ -176,11 +192,11 @@ def test_looking_for_versions_reads_few_rows_of_many(database: EventsDatabase) -
         "now64(6), 'hash', [0.5] FROM numbers(200000)"
     )
     database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
-    wanted = [f"trace-{number}" for number in range(56_000, 56_500)]
+    page = [wanted(f"trace-{number}", timestamp=at("00:00")) for number in range(56_000, 56_500)]
     store = store_of(database)
-    assert len(store.newest_versions(1, DAY, DAY, wanted, ["small-1536"])) == 500
+    assert len(store.embedded(1, page)) == 500
     database.client.command("SYSTEM DROP QUERY CONDITION CACHE")
-    read = database.selected_rows(lambda: store.newest_versions(1, DAY, DAY, wanted, ["small-1536"]))
+    read = database.selected_rows(lambda: store.embedded(1, page))
     assert read <= 6 * 1_024
 
 
