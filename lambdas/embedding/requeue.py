@@ -20,7 +20,7 @@ from embedding.ports import (
 )
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
-from trace_summarization.errors import InvalidInput
+from trace_summarization.errors import InvalidConfiguration, InvalidInput
 from trace_summarization.inputs import parse_inputs
 from trace_summarization.models import Mode, TeamId, Window
 from trace_summarization.timestamps import UtcSeconds, format_rfc3339
@@ -129,7 +129,10 @@ def position_of(text: str) -> SummaryPosition:
     """The position that `next` stands for. Raises ValueError."""
     try:
         day, uuid_hash, uuid = text.split("/")
-        return SummaryPosition(date.fromisoformat(day), int(uuid_hash), UUID(uuid))
+        position = SummaryPosition(date.fromisoformat(day), int(uuid_hash), UUID(uuid))
+        if not _EARLIEST.date() <= position.day <= _LATEST.date() or not 0 <= position.uuid_hash < 2**64:
+            raise ValueError(text)
+        return position
     except ValueError as error:
         raise ValueError("is no position; leave it out, or give `next` of the invocation before") from error
 
@@ -144,9 +147,9 @@ def requeue(
     """Queue the requests that the window's summaries lack, page by page, as far as limit and time allow.
 
     Damaged summaries and requests that could not be queued are counted. When the broker takes none of a page, it is
-    left there. Raises the `ClickHouse*` errors, and what reading the queue's secret raises.
+    left there. Raises InvalidConfiguration, the `ClickHouse*` errors, and what reading the queue's secret raises.
     """
-    models = inputs.models or list(configured_models)
+    models = inputs.models or _checked(configured_models)
     done = RequeueResult(next=inputs.after)
     looked_at = 0
     while looked_at < inputs.limit and (looked_at == 0 or seconds_left() >= _PAGE_SECONDS):
@@ -162,6 +165,17 @@ def requeue(
         if ended:
             break
     return done
+
+
+def _checked(configured_models: Sequence[str]) -> list[str]:
+    """Raises InvalidConfiguration: with a name that nobody can embed with, every summary would count as damaged."""
+    try:
+        names = [str(EmbeddingModelName.parse(name)) for name in configured_models]
+    except ValueError as error:
+        raise InvalidConfiguration(f"EMBEDDING_MODELS: each {error}") from error
+    if not 1 <= len(names) <= MAX_MODELS:
+        raise InvalidConfiguration(f"EMBEDDING_MODELS: {len(names)} models; allowed are 1 to {MAX_MODELS}")
+    return names
 
 
 def _requeue_page(
