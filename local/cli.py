@@ -2,6 +2,7 @@
 
 import click
 
+from local.commands.backfill import backfill
 from local.commands.demo import demo
 from local.commands.doctor import doctor
 from local.commands.estimate import estimate
@@ -29,5 +30,19 @@ def main() -> None:
     """
 
 
-for command in (up, load, run, estimate, teams, summaries, search, preview, schedule, schema, doctor, demo):
+for command in (
+    up,
+    load,
+    run,
+    estimate,
+    backfill,
+    teams,
+    summaries,
+    search,
+    preview,
+    schedule,
+    schema,
+    doctor,
+    demo,
+):
     main.add_command(command)

@@ -93,3 +93,11 @@ def describe(info: StackInfo, arn: str) -> Execution:
     told = info.aws("stepfunctions").describe_execution(executionArn=arn)
     output = json.loads(told["output"]) if told.get("output") else None
     return Execution(arn, told["status"], output, told.get("error"), told.get("cause"))
+
+
+def error_message(cause: str | None) -> str:
+    """The message within a Lambda's error document, else the cause's first line."""
+    try:
+        return str(json.loads(cause or "")["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return (cause or "").partition("\n")[0]

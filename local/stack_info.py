@@ -35,6 +35,7 @@ class StackInfo(BaseModel):
     allowlist_parameter: str
     team_settings_parameter: str
     coordination_table: str
+    requeue_function: str
     clickhouse_host: str
     clickhouse_port: int
     clickhouse_database: str
@@ -68,7 +69,7 @@ class StackInfo(BaseModel):
             f"export TEAM_SETTINGS_PARAMETER={self.team_settings_parameter}",
         ]
 
-    def aws(self, service: str) -> Any:
+    def aws(self, service: str, read_timeout_seconds: int = 60) -> Any:
         """A boto3 client of the stack's AWS endpoint."""
         return boto3.client(
             service,
@@ -76,7 +77,7 @@ class StackInfo(BaseModel):
             region_name=self.region,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=ACCESS_KEY,
-            config=Config(retries={"max_attempts": 0}, read_timeout=60),
+            config=Config(retries={"max_attempts": 0}, read_timeout=read_timeout_seconds),
         )
 
     def clickhouse(self) -> Client:

@@ -1,9 +1,12 @@
 """Embedding requests to Kafka, each delivery confirmed by its own future."""
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from kafka.producer.future import FutureRecordMetadata
 
 from adapters.secrets import KafkaSecret
 from adapters.settings import KafkaSettings
@@ -22,31 +25,65 @@ class KafkaEmbeddingQueue:
         self._producer: KafkaProducer | None = None
 
     def send(self, key: str, message: bytes) -> None:
-        """Return when the broker confirmed the record. Raises EmbeddingNotQueued, or what reading the secret raises.
+        """Return when the broker confirmed the record. Raises EmbeddingNotQueued, or what reading the secret raises."""
+        (error,) = self.send_all([(key, message)])
+        if error is not None:
+            raise error
 
-        `flush()` may return although records failed, so only the record's own future counts.
+    def send_all(self, records: Sequence[tuple[str, bytes]]) -> list[EmbeddingNotQueued | None]:
+        """Send records of key and message together. Returns for each None once the broker confirmed it, or its error.
+
+        All are confirmed or given up within one delivery's time; after a fault nothing more is sent, so that a broker
+        that is away costs that time once. Raises what reading the secret raises.
+        `flush()` may return although records failed, so only each record's own future counts.
         """
-        if len(message) > c.MAX_KAFKA_MESSAGE_BYTES:
-            raise EmbeddingNotQueued(
-                f"message of {len(message)} bytes; a Kafka message has at most {c.MAX_KAFKA_MESSAGE_BYTES}"
-            )
-        if not self._settings.kafka_bootstrap_servers:
-            raise EmbeddingNotQueued("no broker: KAFKA_BOOTSTRAP_SERVERS is empty")
-        try:
-            if self._producer is None:
-                self._producer = KafkaProducer(**_producer_options(self._settings))
-            future = self._producer.send(self._settings.kafka_topic, key=key.encode(), value=message)
-            future.get(timeout=c.KAFKA_DELIVERY_TIMEOUT_SECONDS)
-        except (KafkaError, OSError) as error:
+        errors: list[EmbeddingNotQueued | None] = [None] * len(records)
+        sent: list[tuple[int, FutureRecordMetadata]] = []
+        fault: EmbeddingNotQueued | None = None
+        for position, (key, message) in enumerate(records):
+            if len(message) > c.MAX_KAFKA_MESSAGE_BYTES:
+                errors[position] = EmbeddingNotQueued(
+                    f"message of {len(message)} bytes; a Kafka message has at most {c.MAX_KAFKA_MESSAGE_BYTES}"
+                )
+            elif fault is not None:
+                errors[position] = fault
+            else:
+                try:
+                    sent.append((position, self._hand_over(key, message)))
+                except (KafkaError, OSError) as error:
+                    errors[position] = fault = _not_confirmed(error)
+                except EmbeddingNotQueued as error:
+                    errors[position] = fault = error
+        deadline = time.monotonic() + c.KAFKA_DELIVERY_TIMEOUT_SECONDS
+        for position, future in sent:
+            try:
+                future.get(timeout=max(0.0, deadline - time.monotonic()))
+            except (KafkaError, OSError) as error:
+                errors[position] = fault = _not_confirmed(error)
+        if fault is not None:
             # The next request starts with a new connection instead of waiting for this one's recovery.
             self.close()
-            raise EmbeddingNotQueued(f"not confirmed by the broker: {type(error).__name__}") from error
+        return errors
+
+    def _hand_over(self, key: str, message: bytes) -> FutureRecordMetadata:
+        if not self._settings.kafka_bootstrap_servers:
+            raise EmbeddingNotQueued("no broker: KAFKA_BOOTSTRAP_SERVERS is empty")
+        if self._producer is None:
+            self._producer = KafkaProducer(**_producer_options(self._settings))
+        future: FutureRecordMetadata = self._producer.send(self._settings.kafka_topic, key=key.encode(), value=message)
+        return future
 
     def close(self) -> None:
         """Drop the connection, without waiting for what is still in it."""
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.close(timeout=0)
+
+
+def _not_confirmed(error: Exception) -> EmbeddingNotQueued:
+    told = EmbeddingNotQueued(f"not confirmed by the broker: {type(error).__name__}")
+    told.__cause__ = error
+    return told
 
 
 def _producer_options(settings: KafkaSettings) -> dict[str, Any]:

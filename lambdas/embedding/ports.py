@@ -3,9 +3,12 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 from embedding.models import EmbeddingModelName
+from trace_summarization.errors import EmbeddingNotQueued
+from trace_summarization.models import Window
 
 Vector = Sequence[float]
 
@@ -69,6 +72,54 @@ class EmbeddingStore(Protocol):
 
     def save(self, rows: Sequence[tuple[Document, Vector]]) -> None:
         """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
+
+
+@dataclass(frozen=True)
+class SummaryPosition:
+    """Where a stored summary stands within its team's: by the UTC day of its trace, then by its event's hash and id."""
+
+    day: date
+    uuid_hash: int
+    uuid: UUID
+
+
+@dataclass(frozen=True)
+class PlacedSummary:
+    """A stored summary event: its place, the timestamp of its trace, and its properties as stored."""
+
+    position: SummaryPosition
+    timestamp: datetime
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EmbeddedVersion:
+    """Which version of a document a row of `document_embeddings` holds."""
+
+    summarized_at: datetime
+    content_hash: str
+
+
+class RequeueStore(Protocol):
+    """Reads stored summaries and what is embedded of them. Errors: the `ClickHouse*` classes."""
+
+    def summaries(
+        self, team_id: int, window: Window, after: SummaryPosition | None, limit: int
+    ) -> Sequence[PlacedSummary]:
+        """The next summaries of traces that begin in the window, by position, each once in its newest version.
+
+        One that is longer than any summary can be has no properties.
+        """
+
+    def embedded(self, team_id: int, documents: Sequence[Document]) -> Mapping[DocumentKey, EmbeddedVersion]:
+        """Of those of the team's documents that have a row, which version it holds: that of the newest summary."""
+
+
+class EmbeddingBatchQueue(Protocol):
+    """Takes many embedding requests at once."""
+
+    def send_all(self, records: Sequence[tuple[str, bytes]]) -> Sequence[EmbeddingNotQueued | None]:
+        """For each record of key and message None once the broker confirmed it, else why not."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ EMBEDDING_DOCUMENT_TYPE: Final = "llm-trace-summary"
 DEFAULT_EMBEDDING_MODELS: Final = ("text-embedding-3-small-1536",)
 OFFLINE_EMBEDDING_MODEL: Final = "offline-wordllama-256"  # what one machine embeds with; nobody bills it
 MAX_KAFKA_MESSAGE_BYTES: Final = 1_048_576
+# Properties of a summary event that are longer hold no summary: an embedding request built from less fits a message.
+MAX_STORED_SUMMARY_BYTES: Final = 1_000_000
 MAX_KEYWORDS_LENGTH: Final = 8_000  # characters: names, errors and ids by which a trace is found besides its summary
 
 # --- embeddings: what one request to the model may take ---------------------------------------------------------------

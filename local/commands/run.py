@@ -1,6 +1,5 @@
 """`run`: start the coordinator, or one team's machine, and follow it to its result."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from local.executions import Execution, Progress, describe, start_and_follow
+from local.executions import Execution, Progress, describe, error_message, start_and_follow
 from local.output import FAILURE_EXIT_CODE, Output, data_dir_option, json_option, stack_options
 from local.progress import ProgressReport
 from local.queries import BusyHour, busy_hours, nearest_hours, teams_with_traces
@@ -72,7 +71,7 @@ def run(team: int | None, data_dir: Path, output: Output, **inputs: Any) -> None
 def require_success(execution: Execution, output: Output) -> None:
     """Leave with the execution's error when it has failed."""
     if execution.status != "SUCCEEDED":
-        output.fail(f"{execution.error}: {_message(execution.cause)}", execution=execution.arn)
+        output.fail(f"{execution.error}: {error_message(execution.cause)}", execution=execution.arn)
 
 
 def refuse_another_model(info: StackInfo, output: Output) -> None:
@@ -172,11 +171,3 @@ def tell_result(execution: Execution, hours: list[BusyHour], output: Output, hin
 def _told(value: Any) -> str:
     """A value for people: `text_too_long 2, budget 1` for counts by name."""
     return ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else str(value)
-
-
-def _message(cause: str | None) -> str:
-    """The message within a Lambda's error document, else the cause's first line."""
-    try:
-        return str(json.loads(cause or "")["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return (cause or "").partition("\n")[0]
