@@ -115,9 +115,6 @@ class Stack:
             allowlist_parameter=environment["ALLOWED_TEAM_IDS_PARAMETER"],
             team_settings_parameter=environment["TEAM_SETTINGS_PARAMETER"],
             coordination_table=environment["COORDINATION_TABLE"],
-            requeue_function=next(
-                (f.name for f in functions if f.handler == "handlers.requeue_embeddings.handler"), ""
-            ),
             clickhouse_host="127.0.0.1",
             clickhouse_port=self.clickhouse.port,
             clickhouse_database=environment["CLICKHOUSE_DATABASE"],

@@ -35,7 +35,6 @@ class StackInfo(BaseModel):
     allowlist_parameter: str
     team_settings_parameter: str
     coordination_table: str
-    requeue_function: str
     clickhouse_host: str
     clickhouse_port: int
     clickhouse_database: str
