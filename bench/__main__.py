@@ -12,6 +12,7 @@ NAMES = (
     "bundles",
     "clickhouse",
     "corpus",
+    "embedding_faults",
     "injection",
     "money",
     "orchestration",

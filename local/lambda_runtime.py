@@ -119,6 +119,14 @@ class LambdaRuntime:
         """
         self._pool(function_name).throttled = times
 
+    def kill_workers(self, function_name: str) -> int:
+        """Kill (SIGKILL) the workers that run an invocation of the function now; return how many there were.
+
+        Raises:
+            UnknownFunctionError: no such function.
+        """
+        return self._pool(function_name).kill_busy()
+
     def update(self, function: FunctionSpec) -> None:
         """Change a function's configuration: its workers end, the next invocation starts new ones.
 
@@ -195,6 +203,13 @@ class _WorkerPool:
             finally:
                 for worker in started:
                     self._release(worker)
+
+    def kill_busy(self) -> int:
+        with self._changed:
+            busy = self._workers.difference(self._idle)
+        for worker in busy:
+            worker.kill()
+        return len(busy)
 
     def stop(self) -> None:
         with self._changed:

@@ -72,6 +72,11 @@ class Worker:
         """Whether it can take an invocation."""
         return self._usable and self._process.poll() is None
 
+    def kill(self) -> None:
+        """End the process at once, whatever it does, as a machine that fails does. Its invocation fails."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     @property
     def function_arn(self) -> str:
         """Of the function that it runs."""
