@@ -31,8 +31,9 @@ def document(document_id: str = "trace-1", content: str = "Refund asked for", **
     return dataclasses.replace(plain, **changes)
 
 
-def message(document_id: str = "trace-1", content: str = "Refund asked for", **changes: Any) -> dict[str, Any]:
+def message(document_id: Any = "trace-1", content: Any = "Refund asked for", **changes: Any) -> dict[str, Any]:
     """A message as the queue holds it; None leaves a field out."""
+    hashed = content.encode("utf-8", "replace").decode() if isinstance(content, str) else ""
     whole = {
         "version": 1,
         "team_id": 1,
@@ -42,7 +43,7 @@ def message(document_id: str = "trace-1", content: str = "Refund asked for", **c
         "document_id": document_id,
         "timestamp": "2025-01-15T14:10:00.123456Z",
         "summarized_at": "2025-01-15T15:00:00.000000Z",
-        "content_hash": content_hash(content),
+        "content_hash": content_hash(hashed),
         "content": content,
         "metadata": {"batch_run_id": "team_1"},
         "models": [MODEL],

@@ -31,6 +31,7 @@ from embedding.ports import (
     RecordPosition,
     Vector,
 )
+from embedding.tokens import cut_to_window, request_groups
 from trace_summarization import constants as c
 from trace_summarization.errors import (
     ClickHouseAtCapacity,
@@ -39,6 +40,8 @@ from trace_summarization.errors import (
     FailurePlaceUnavailable,
     FinalError,
     InvalidConfiguration,
+    InvalidModelOutput,
+    ModelAnsweredNothing,
     ModelUnavailable,
     RetryableError,
     TraceSummarizationError,
@@ -51,11 +54,10 @@ _RESERVED_SECONDS: Final = _SAVE_SECONDS + _KEEP_SECONDS
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 15.0
 # An endpoint that fails so often in a row is down; else it is what it was asked: too much at once, or one text of it.
 _FAILURES_IN_A_ROW: Final = 5
+# What a text can be at fault for: it is not taken, or the answer to it is no vector.
+_UNUSABLE: Final = (EmbeddingInputRejected, InvalidModelOutput, ModelAnsweredNothing)
 # What is asked for to learn whether a model takes any text at all.
 _PROBE: Final = "Does this model answer?"
-
-# (text, model, most tokens) -> the text as far as it fits, its tokens, whether that is less than all of it.
-CutToWindow = Callable[[str, str, int], tuple[str, int, bool]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,6 @@ class BatchParts:
     model: Callable[[], EmbeddingModel]
     failures: FailurePlace
     configured_models: tuple[str, ...]
-    cut_to_window: CutToWindow
     max_input_tokens: int = c.MAX_EMBEDDING_INPUT_TOKENS
     sleep: Callable[[float], None] = time.sleep
 
@@ -218,9 +219,9 @@ class _Batch:
         window = min(self._parts.max_input_tokens, c.MAX_EMBEDDING_REQUEST_TOKENS)
         texts = []
         for of_content in by_content.values():
-            text, tokens, is_cut = self._parts.cut_to_window(of_content[0].document.content, model, window)
-            texts.append(_Text(text, tokens, tuple(of_content)))
-            if is_cut:
+            cut = cut_to_window(of_content[0].document.content, model, window)
+            texts.append(_Text(cut.text, cut.tokens, tuple(of_content)))
+            if cut.is_cut:
                 self.result.cut.update(texts[-1].positions)
         return texts
 
@@ -242,11 +243,11 @@ class _Batch:
         return self._seconds_left() - _RESERVED_SECONDS
 
     def answers(self, model_name: str) -> bool:
-        """Whether a model takes any text at all. Raises the model's errors but for a rejected text."""
+        """Whether a model has a vector for any text at all. Raises the errors that are none of a text."""
         if model_name not in self._answering:
             try:
                 self.ask(EmbeddingModelName.parse(model_name), [_PROBE], len(_PROBE), share=0.5)
-            except EmbeddingInputRejected:
+            except _UNUSABLE:
                 return False
         return True
 
@@ -346,7 +347,7 @@ class _Asking:
         self._batch = batch
         self._model = model
         self._texts = texts
-        self._pending = deque(_requests(texts))
+        self._pending = deque(request_groups([(text, text.tokens) for text in texts]))
         self._last: deque[list[_Text]] = deque()  # of records that the failure place holds
         self._kept: frozenset[RecordPosition] | None = None
         self._asked_alone: set[_Text] = set()  # whose first vector cannot be used
@@ -375,9 +376,9 @@ class _Asking:
         texts, tokens = [text.text for text in group], sum(text.tokens for text in group)
         try:
             vectors = self._batch.ask(self._model, texts, tokens, share=1.0 if is_last else 0.5)
-        except EmbeddingInputRejected:
+        except _UNUSABLE as error:
             self._failures = 0
-            self._without_rejected(group)
+            self._without_rejected(group, error)
         except ModelUnavailable as error:
             self._failures += 1
             if self._failures >= _FAILURES_IN_A_ROW:
@@ -401,16 +402,17 @@ class _Asking:
                 self._asked_alone.add(text)
                 self._pending.append([text])
 
-    def _without_rejected(self, group: list[_Text]) -> None:
+    def _without_rejected(self, group: list[_Text], error: TraceSummarizationError) -> None:
         """Put aside what earlier deliveries found broken, then halve, until the text at fault stands alone."""
         name = str(self._model)
         if not self._batch.answers(name):
             # A setting that the endpoint does not take must not send the whole queue to the failure place.
-            kind = InvalidConfiguration if self._batch.is_configured(self._model) else EmbeddingInputRejected
-            raise kind(f"embedding model {name}: the endpoint takes no text for it")
+            if self._batch.is_configured(self._model) and isinstance(error, EmbeddingInputRejected):
+                raise InvalidConfiguration(f"embedding model {name}: the endpoint takes no text for it")
+            raise error
         parts = self._by_kept(group)
         if len(parts) == 1 and len(group) == 1:
-            self._batch.give_up(group, f"content: rejected by {name}")
+            self._batch.give_up(group, f"content: {name} has no vector for it ({type(error).__name__})")
             return
         for part in parts if len(parts) > 1 else _halves(group):
             self._queue(part)
@@ -445,19 +447,6 @@ class _Asking:
             self._batch.leave_texts(texts, error)
         else:
             self._batch.give_up(texts, reason)
-
-
-def _requests(texts: Iterable[_Text]) -> list[list[_Text]]:
-    """The texts in their order, as many to a request as it may hold."""
-    requests: list[list[_Text]] = []
-    tokens = 0
-    for text in texts:
-        tokens += text.tokens
-        if not requests or len(requests[-1]) == c.MAX_EMBEDDING_INPUTS or tokens > c.MAX_EMBEDDING_REQUEST_TOKENS:
-            requests.append([])
-            tokens = text.tokens
-        requests[-1].append(text)
-    return requests
 
 
 def _halves(group: list[_Text]) -> tuple[list[_Text], list[_Text]]:
