@@ -386,6 +386,7 @@ class _Asking:
             if len(group) == 1:
                 self._batch.leave_texts(group, error)
             else:
+                # Behind all others, so that the next to be asked for is likely to be without what breaks it.
                 self._pending.extend(_halves(group))
         else:
             self._failures = 0
@@ -414,11 +415,12 @@ class _Asking:
         if len(parts) == 1 and len(group) == 1:
             self._batch.give_up(group, f"content: {name} has no vector for it ({type(error).__name__})")
             return
-        for part in parts if len(parts) > 1 else _halves(group):
-            self._queue(part)
+        # In front of all others: one text is found broken before the next is looked for, however little time there is.
+        for part in reversed(parts if len(parts) > 1 else _halves(group)):
+            self._queue_of(part).appendleft(part)
 
-    def _queue(self, group: list[_Text]) -> None:
-        (self._last if self._is_kept(group[0]) else self._pending).append(group)
+    def _queue_of(self, group: list[_Text]) -> deque[list[_Text]]:
+        return self._last if self._is_kept(group[0]) else self._pending
 
     def _by_kept(self, group: list[_Text]) -> list[list[_Text]]:
         parts = ([text for text in group if self._is_kept(text) is is_kept] for is_kept in (False, True))
@@ -430,7 +432,7 @@ class _Asking:
             pending, self._pending = self._pending, deque()
             for group in pending:
                 for part in self._by_kept(group):
-                    self._queue(part)
+                    self._queue_of(part).append(part)
         return self._kept.issuperset(text.positions)
 
     def _stop(self, error: TraceSummarizationError) -> None:
@@ -449,9 +451,9 @@ class _Asking:
             self._batch.give_up(texts, reason)
 
 
-def _halves(group: list[_Text]) -> tuple[list[_Text], list[_Text]]:
+def _halves(group: list[_Text]) -> list[list[_Text]]:
     middle = len(group) // 2
-    return group[:middle], group[middle:]
+    return [group[:middle], group[middle:]]
 
 
 def _sound(vector: Vector, model_name: str) -> Vector | None:
