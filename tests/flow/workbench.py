@@ -139,18 +139,19 @@ class Workbench:
     # --- read ------------------------------------------------------------------------------------------------------
 
     def model_calls(self) -> int:
-        """How many requests the model server has answered so far."""
-        return int(self._model("GET", "/_requests")["count"])
+        """How many chat requests the model server has answered so far."""
+        return len(self._chat_entries())
 
     @contextmanager
     def model_requests(self) -> Iterator[list[dict[str, Any]]]:
-        """Afterwards the list holds the model server's own entries of the requests that came meanwhile."""
+        """Afterwards the list holds the model server's own entries of the chat requests that came meanwhile."""
         before = self.model_calls()
         entries: list[dict[str, Any]] = []
         yield entries
-        told = self._model("GET", "/_requests")
-        new = told["count"] - before
-        entries += told["entries"][-new:] if new else []
+        entries += self._chat_entries()[before:]
+
+    def _chat_entries(self) -> list[dict[str, Any]]:
+        return [entry for entry in self._model("GET", "/_requests")["entries"] if entry["kind"] == "chat"]
 
     @contextmanager
     def team_settings(self, settings: Any) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Cutting texts to an embedding model's window, and sharing them out over requests."""
 
 import gzip
+import itertools
 import json
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def test_requests_hold_every_text_once_in_order_and_keep_both_limits(
     for group in groups:
         assert 1 <= len(group) <= max_items
         assert sum(tokens[item] for item in group) <= max_tokens or len(group) == 1
-    for group, following in zip(groups, groups[1:], strict=False):
+    for group, following in itertools.pairwise(groups):
         is_full = len(group) == max_items or sum(tokens[item] for item in [*group, following[0]]) > max_tokens
         assert is_full, "the next text would have fit"
 
