@@ -38,6 +38,7 @@ SELECT document_id, rendering, timestamp, similarity
 FROM (
     SELECT document_id, rendering, timestamp, round(1 - cosineDistance(embedding, vector), 6) AS similarity
     {from_scope}
+        AND length(embedding) = length(vector) -- one that is not would end the query
     ORDER BY similarity DESC, document_id, timestamp, rendering
     LIMIT 2 * {{limit:UInt32}}
 )

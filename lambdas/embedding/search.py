@@ -44,7 +44,7 @@ class SearchFilters(_Checked):
 
     mode: Mode | None = Field(None, description="Only summaries of this mode.")
     batch_run_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="Only summaries that this batch run made."
+        None, description="Only summaries that this batch run made: 1 to 200 characters."
     )
 
 
@@ -56,8 +56,10 @@ class SearchRequest(_Checked):
     """
 
     team_id: TeamId = Field(description="Whose summaries.")
-    text: str | None = Field(None, description="What to look for, in plain words; quoted words have to stand in a row.")
-    trace_id: str | None = Field(None, description="Instead of `text`: find traces like this one of the team.")
+    text: str | None = Field(None, description="What to look for, in plain words or exact names: 1 to 2000 characters.")
+    trace_id: str | None = Field(
+        None, description="Instead of `text`: find traces like this one, up to 128 characters."
+    )
     window_start: UtcSeconds | None = Field(
         None, description="Only traces that begin at or after this time; with `window_end`."
     )

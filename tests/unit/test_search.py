@@ -22,7 +22,7 @@ from trace_summarization.errors import InvalidInput, InvalidModelOutput, ModelUn
 from trace_summarization.models import Mode, StoredSummary
 
 MOMENT = datetime(2025, 1, 15, 14, tzinfo=UTC)
-WINDOW = {"window_start": "2025-01-15T14:00:00Z", "window_end": "2025-01-15T15:00:00Z"}
+WINDOW: dict[str, Any] = {"window_start": "2025-01-15T14:00:00Z", "window_end": "2025-01-15T15:00:00Z"}
 MODEL = "toy-3"
 
 
@@ -439,7 +439,7 @@ def test_at_most_so_many_results_are_ranked() -> None:
     store = Store([f"n{number:04}" for number in range(800)], [f"w{number:04}" for number in range(800)])
     pages, cursor = [], None
     while True:
-        told = page(store, limit=100, **({"cursor": cursor} if cursor else {}))
+        told = page(store, limit=100, cursor=cursor)
         pages.append(len(told.results))
         if (cursor := told.next_cursor) is None:
             break
@@ -459,7 +459,7 @@ def test_pages_neither_overlap_nor_leave_out(
     cursor, number = None, 0
     while True:
         limit = limits[number % len(limits)]
-        told = page(store, limit=limit, **({"cursor": cursor} if cursor else {}))
+        told = page(store, limit=limit, cursor=cursor)
         shown += [result.trace_id for result in told.results]
         assert len(told.results) == limit or told.next_cursor is None
         number += 1

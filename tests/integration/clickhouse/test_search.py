@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.integration.clickhouse.events_database import EventsDatabase, at
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidInput
 from trace_summarization.events import summary_distinct_id, summary_event_id
-from trace_summarization.models import Mode, SummaryEvent, SummaryItem, TraceSummary
+from trace_summarization.models import Mode, SummaryItem, TraceSummary
 
 MODEL = "toy-4"
 OTHER_MODEL = "other-4"
@@ -77,24 +78,19 @@ class Summaries:
         bullets = (SummaryItem("It has a bullet.", "L1", True),)
         summary = TraceSummary(title, "flowchart TD\n  A --> B", bullets, (), 1, 1)
         if with_event:
-            self.database.summaries.save(
-                SummaryEvent(
-                    uuid=summary_event_id(team_id, trace_id, mode),
-                    team_id=team_id,
-                    distinct_id=summary_distinct_id(team_id),
-                    timestamp=moment,
-                    properties={
-                        "$ai_trace_id": trace_id,
-                        "$ai_summary_mode": mode,
-                        "$ai_summary_title": title,
-                        "$ai_summary_flow_diagram": summary.flow_diagram,
-                        "$ai_summary_bullets": json.dumps([item.as_dict() for item in bullets]),
-                        "$ai_summary_interesting_notes": "[]",
-                        "$ai_batch_run_id": batch_run_id,
-                        "$ai_summarized_at": summarized_at.isoformat().replace("+00:00", "Z"),
-                    },
-                )
-            )
+            properties = {
+                "$ai_trace_id": trace_id,
+                "$ai_summary_mode": mode,
+                "$ai_summary_title": title,
+                "$ai_summary_flow_diagram": summary.flow_diagram,
+                "$ai_summary_bullets": json.dumps([item.as_dict() for item in bullets]),
+                "$ai_summary_interesting_notes": "[]",
+                "$ai_batch_run_id": batch_run_id,
+                "$ai_summarized_at": summarized_at.isoformat().replace("+00:00", "Z"),
+            }
+            uuid, event = UUID(summary_event_id(team_id, trace_id, mode)), c.EVENT_NAME_TRACE_SUMMARY
+            distinct_id = summary_distinct_id(team_id)
+            self.database.insert((uuid, event, json.dumps(properties), moment, team_id, distinct_id, summarized_at))
         content = document_content(summary)
         for model in models:
             self.row(
@@ -173,6 +169,13 @@ def test_vectors_of_any_length_reach_clickhouse(stored: Summaries, dimensions: i
     page = search(parse_search_request({"team_id": 1, "text": "query", "method": "vector"}), stored.store, model)
     assert [result.trace_id for result in page.results] == ["same", "other"]
     assert page.results[0].matched.similarity == pytest.approx(1)
+
+
+@pytest.mark.parametrize("broken", [(1.0,), (0.0, 0.0, 0.0, 0.0), (math.nan, 1.0, 0.0, 0.0)], ids=str)
+def test_a_row_with_a_broken_vector_is_left_out(stored: Summaries, broken: Vector) -> None:
+    stored.add("broken", broken)
+    stored.add("sound", NORTH)
+    assert stored.found(method="vector") == ["sound"]
 
 
 # --- scope -----------------------------------------------------------------------------------------------------------
@@ -419,7 +422,7 @@ def test_pages_together_are_the_ranking(stored: Summaries, method: str) -> None:
     assert len(whole) == (8 if method == "words" else 13)
     paged, cursor = [], None
     while True:
-        page = stored.page(method=method, limit=4, **({"cursor": cursor} if cursor else {}))
+        page = stored.page(method=method, limit=4, cursor=cursor)
         paged += [result.trace_id for result in page.results]
         if (cursor := page.next_cursor) is None:
             break
