@@ -13,6 +13,7 @@ NAMES = (
     "clickhouse",
     "corpus",
     "embedding_faults",
+    "embeddings",
     "injection",
     "money",
     "orchestration",
