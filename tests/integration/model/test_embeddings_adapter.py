@@ -1,5 +1,6 @@
 """The embedding model's adapter against a server that speaks OpenAI's API, over a socket."""
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from adapters.embedding_model import OpenAiEmbeddingModel
 from adapters.secrets import ModelSecret
 from embedding.models import EmbeddingModelName
 from local.model_server import ModelServer
+from tests.integration.model.recording_socket import recording_socket
 from trace_summarization import constants as c
 from trace_summarization.errors import (
     EmbeddingInputRejected,
@@ -77,6 +79,32 @@ def test_half_surrogate_pairs_are_sent_as_question_marks(
 ) -> None:
     broken = embedding_model.embed(SMALL, ["half \ud83d pair"], _within(20))
     assert broken.vectors == embedding_model.embed(SMALL, ["half ? pair"], _within(20)).vectors
+
+
+def _sent_by(secret: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Head and body of the request that goes to an endpoint, which refuses it."""
+    refused = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with recording_socket(refused) as (base_url, received):
+        model = OpenAiEmbeddingModel(ModelSecret.model_validate({"base_url": base_url, **secret}))
+        with pytest.raises(ModelRejectedRequest):
+            model.embed(EmbeddingModelName(SMALL.model, 256), TEXTS, _within(20))
+        model.close()
+    head, _, body = received[0].partition(b"\r\n\r\n")
+    return head.decode().lower(), json.loads(body)
+
+
+def test_what_goes_over_the_wire() -> None:
+    head, request = _sent_by({"api_key": "sk-key"})
+    assert head.startswith("post /v1/embeddings http/1.1\r\n")
+    assert "authorization: bearer sk-key" in head
+    assert request == {"model": SMALL.model, "input": TEXTS, "dimensions": 256, "encoding_format": "base64"}
+
+
+def test_headers_and_query_go_with_the_request_and_no_bearer_token_without_a_key() -> None:
+    head, _ = _sent_by({"headers": {"api-key": "azure-key"}, "query": {"api-version": "2024-10-21"}})
+    assert head.startswith("post /v1/embeddings?api-version=2024-10-21 http/1.1\r\n")
+    assert "api-key: azure-key\r\n" in head
+    assert "authorization" not in head
 
 
 # --- vectors that are none are left to be seen -----------------------------------------------------------------------
