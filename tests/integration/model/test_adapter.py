@@ -8,8 +8,6 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import pytest
 from adapters.model import OpenAiSummaryModel
 from adapters.secrets import ModelSecret
 from local.model_server import ModelServer
+from tests.integration.model.recording_socket import recording_socket
 from tests.integration.model.traces import LONG_ENOUGH_SECONDS, ONE_REQUEST_SECONDS, TRACE, TRACED, ask, request_for
 from tests.spending import RecordedSpending
 from trace_summarization import constants as c
@@ -158,36 +157,10 @@ def test_an_endpoint_that_does_not_listen_is_unavailable() -> None:
     assert model.provider == "127.0.0.1"
 
 
-@contextmanager
-def _recording_socket(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that keeps the first request it gets, byte by byte."""
-    received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                data = connection.recv(65_536)
-                while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < _length(data):
-                    data += connection.recv(65_536)
-                received.append(data)
-                connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", received
-        thread.join(5)
-
-
-def _length(data: bytes) -> int:
-    head = data.partition(b"\r\n\r\n")[0].lower()
-    return int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-
-
 def _sent_by(secret: dict[str, Any], name: str = "gpt-4.1-mini", path: str = "/v1") -> tuple[str, dict[str, Any]]:
     """Head and body of the request that goes to an endpoint, which refuses it."""
     refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-    with _recording_socket(refused) as (base_url, received):
+    with recording_socket(refused) as (base_url, received):
         endpoint = ModelSecret.model_validate({"base_url": base_url.removesuffix("/v1") + path, **secret})
         model = OpenAiSummaryModel(endpoint)
         with pytest.raises(ModelRejectedRequest):
