@@ -242,6 +242,11 @@ def test_a_model_that_only_a_message_names_is_its_own_fault(world: World, error:
     assert (batch.left, batch.error) == ([], None)
 
 
+def test_models_that_only_messages_name_are_asked_last(world: World) -> None:
+    world.deliver(record(0, models=[OTHER]), record(1))
+    assert world.model.asked == [["content 1"], ["content 0"]]
+
+
 def test_where_no_model_answers_the_one_that_a_message_names_is_not_blamed(world: World) -> None:
     world.model.on_ask = raising(ModelRejectedRequest("HTTP status 401"))
     batch = world.deliver(record(0, models=[OTHER]))

@@ -34,7 +34,7 @@ class Killed(BaseException):
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[QueueRecord]:
     """Messages of few documents, in few versions and contents, so that they meet; some are broken."""
-    fields = st.fixed_dictionaries(
+    fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {
             "team_id": st.integers(1, 3),
             "document_id": st.sampled_from("abc"),
