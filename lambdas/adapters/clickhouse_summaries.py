@@ -44,6 +44,7 @@ WHERE team_id = {{team_id:Int64}}
     AND cityHash64(document_id) = cityHash64({{document_id:String}}) AND document_id = {{document_id:String}}
 GROUP BY model_name
 HAVING argMax(content_hash, summarized_at) = {{content_hash:String}}
+    AND max(summarized_at) = {{summarized_at:DateTime64(6, 'UTC')}}
 """
 
 _EVENT_COLUMNS: Final = {
@@ -132,9 +133,15 @@ class ClickHouseSummaryStore:
         self._insert("saving a summary", self.events_table, _EVENT_COLUMNS, row)
 
     def embedded_models(
-        self, team_id: int, trace_id: str, mode: Mode, timestamp: datetime, content_hash: str
+        self,
+        team_id: int,
+        trace_id: str,
+        mode: Mode,
+        timestamp: datetime,
+        summarized_at: datetime,
+        content_hash: str,
     ) -> frozenset[str]:
-        """Names of the embedding models whose newest vector of this document is of this content."""
+        """Names of the embedding models whose newest vector of this document is of this summary and its content."""
         with self.connection.client("looking for stored embeddings") as client:
             rows = client.query(
                 _EMBEDDED_MODELS_SQL.format(database=self.database),
@@ -145,6 +152,7 @@ class ClickHouseSummaryStore:
                     "document_type": c.EMBEDDING_DOCUMENT_TYPE,
                     "rendering": rendering(mode),
                     "document_id": trace_id,
+                    "summarized_at": clickhouse_time(summarized_at),
                     "content_hash": content_hash,
                 },
             ).result_rows

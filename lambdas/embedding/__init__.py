@@ -1,1 +1,1 @@
-"""Embedding requests: what goes to the queue."""
+"""Embeddings of summaries: the messages of their queue, what the worker makes of them, search."""

@@ -133,8 +133,9 @@ def embed_batch(records: Sequence[QueueRecord], parts: BatchParts, seconds_left:
     """
     batch = _Batch(parts, seconds_left)
     wanted = batch.without_stored(batch.newest_documents(records))
-    for model_name, sources in wanted.items():
-        batch.embed(model_name, sources)
+    # Models that only messages name come last: they must not take the time of those that this deployment embeds with.
+    for model_name in sorted(wanted, key=lambda name: name not in parts.configured_models):
+        batch.embed(model_name, wanted[model_name])
     batch.result.left = [one.position for one in records if one.position in batch.left]
     return batch.result
 

@@ -183,15 +183,20 @@ def parse_message(value: bytes | None) -> EmbeddingRequest:
 def message_schema() -> dict[str, Any]:
     """JSON schema of the message: what `EmbeddingRequest` takes, as far as a schema can say it."""
     schema = EmbeddingRequest.model_json_schema()
+    properties = schema["properties"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"{c.EMBEDDING_TOPIC}, version {c.EMBEDDING_MESSAGE_VERSION}",
         "description": schema["description"],
         "type": "object",
         "required": schema["required"],
-        "properties": schema["properties"],
+        "properties": {name: _without(properties[name], "title") for name in properties},
         "additionalProperties": True,
     }
+
+
+def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != key}
 
 
 def _fields(value: bytes) -> dict[str, Any]:

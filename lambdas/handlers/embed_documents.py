@@ -10,12 +10,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from adapters.clickhouse_embeddings import ClickHouseEmbeddingStore
-from adapters.embedding_model import OpenAiEmbeddingModel
 from adapters.failure_place import S3FailurePlace
 from adapters.secrets import ModelSecret
 from adapters.settings import ClickHouseSettings, EmbeddingModelSettings, EventSourceSettings
 from embedding.batches import BatchParts, BatchResult, QueueRecord, embed_batch
-from embedding.ports import RecordPosition
+from embedding.ports import EmbeddingModel, RecordPosition
 from handlers.edge import Event, logged_errors
 from trace_summarization.errors import InvalidInput
 
@@ -27,8 +26,10 @@ _TOLD_RECORDS: Final = 20
 
 
 @functools.lru_cache(maxsize=1)
-def _model(secret: ModelSecret) -> OpenAiEmbeddingModel:
+def _model(secret: ModelSecret) -> EmbeddingModel:
     """The model's client, kept until the secret changes: a rotated key must not wait for a new process."""
+    from adapters.embedding_model import OpenAiEmbeddingModel  # takes half a second, which nobody needs who only reuses
+
     return OpenAiEmbeddingModel(secret)
 
 

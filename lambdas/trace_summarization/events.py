@@ -19,7 +19,7 @@ from trace_summarization.models import (
     TraceExtent,
     TraceSummary,
 )
-from trace_summarization.timestamps import format_microseconds, format_rfc3339
+from trace_summarization.timestamps import format_microseconds, format_rfc3339, parse_microseconds
 
 FINGERPRINT_PROPERTY = "$ai_summary_fingerprint"
 KEYWORDS_PROPERTY = "$ai_summary_keywords"
@@ -123,6 +123,7 @@ def still_holds(stored: StoredSummary, identity: SummaryIdentity, trace_id: str)
     if not _is_text(properties.get(KEYWORDS_PROPERTY, "")):
         return False
     try:
+        parse_microseconds(properties["$ai_summarized_at"])
         summary = summary_of(properties)
     except (KeyError, TypeError, ValueError, RecursionError):
         return False

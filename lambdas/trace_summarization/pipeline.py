@@ -27,6 +27,7 @@ from trace_summarization.redaction import Redactor
 from trace_summarization.requests import summary_request
 from trace_summarization.summarization import summarize
 from trace_summarization.text_repr import TextRepr, fit, render_trace
+from trace_summarization.timestamps import parse_microseconds
 from trace_summarization.tokens import without_margin
 
 # Kept free of the model's time: a save and a queued embedding that each run into their own limit.
@@ -164,12 +165,17 @@ class TracePipeline:
         return _estimated(0 if holds else request.input_tokens)
 
     def _queue_stored(self, run: TeamRun, trace_id: str, stored: StoredSummary, phases: Phases) -> PipelineResult:
-        """Queue a reused summary's embedding again, unless every model already holds this very content."""
+        """Queue a reused summary's embedding again, unless every model already holds this very summary."""
         with phases.measure("queue"):
             message = embedding_request(run.team_id, stored.timestamp, stored.properties, self.embedding_models)
             try:
                 held = self.summaries.embedded_models(
-                    run.team_id, trace_id, run.mode, stored.timestamp, message["content_hash"]
+                    run.team_id,
+                    trace_id,
+                    run.mode,
+                    stored.timestamp,
+                    parse_microseconds(message["summarized_at"]),
+                    message["content_hash"],
                 )
             except TraceSummarizationError as error:
                 return _generated("failed", reused=True, error=error)

@@ -46,9 +46,19 @@ class SummaryStore(Protocol):
         """Insert a summary event; an event with the same sort key replaces the earlier one."""
 
     def embedded_models(
-        self, team_id: int, trace_id: str, mode: Mode, timestamp: datetime, content_hash: str
+        self,
+        team_id: int,
+        trace_id: str,
+        mode: Mode,
+        timestamp: datetime,
+        summarized_at: datetime,
+        content_hash: str,
     ) -> frozenset[str]:
-        """Names of the embedding models that already hold this document with this content."""
+        """Names of the embedding models whose newest row of this document is of this very summary, with this content.
+
+        One of an earlier summary does not count, though its content be the same: a message of another one, still in the
+        queue, could replace it.
+        """
 
     def save_batch_run(self, row: BatchRunRow) -> None:
         """Record that a window of a team is done."""

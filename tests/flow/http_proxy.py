@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._relay()
 
     def handle_expect_100(self) -> bool:
-        """Say at once that the body may come: what is written stays in the buffer otherwise, and clients wait for it."""
+        """Say at once that the body may come: in the buffer it would wait for the answer, and the client for it."""
         going_on = super().handle_expect_100()
         self.wfile.flush()
         return going_on

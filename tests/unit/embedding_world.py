@@ -92,7 +92,7 @@ class MemoryModel:
     """An `EmbeddingModel` that lists what it is asked for; `on_ask` may raise, `answer` may answer something else."""
 
     on_ask: Callable[[EmbeddingModelName, Sequence[str], Callable[[], float]], None] = lambda *_: None
-    answer: Callable[[str], Any] = vector_of
+    answer: Callable[[str, int], Any] = vector_of
     asked: list[list[str]] = field(default_factory=list)
     answered: list[tuple[str, str]] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ class MemoryModel:
         self.asked.append(list(texts))
         self.on_ask(model, texts, seconds_left)
         self.answered += [(str(model), text) for text in texts]
-        return EmbeddingAnswer([self.answer(text) for text in texts], input_tokens=10 * len(texts))
+        return EmbeddingAnswer([self.answer(text, model.dimensions) for text in texts], input_tokens=10 * len(texts))
 
 
 @dataclass

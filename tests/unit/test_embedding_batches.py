@@ -153,9 +153,9 @@ def test_an_older_or_equal_message_after_a_newer_one_changes_nothing(world: Worl
 
 
 def test_a_message_makes_one_row_for_each_of_its_models(world: World) -> None:
-    world.deliver(record(0, models=[MODEL, OTHER, MODEL]))
-    assert {row.model_name: len(vector) for row, vector in world.store.rows if row.model_name == MODEL} == {MODEL: 4}
-    assert len(world.model.asked) >= 2
+    batch = world.deliver(record(0, models=[MODEL, OTHER, MODEL]))
+    assert [(row.model_name, len(vector)) for row, vector in world.store.rows] == [(MODEL, 4), (OTHER, 8)]
+    assert (batch.documents_embedded, batch.model_requests) == (2, 2)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -242,6 +242,11 @@ def test_a_model_that_only_a_message_names_is_its_own_fault(world: World, error:
     assert (batch.left, batch.error) == ([], None)
 
 
+def test_models_that_only_messages_name_are_asked_last(world: World) -> None:
+    world.deliver(record(0, models=[OTHER]), record(1))
+    assert world.model.asked == [["content 1"], ["content 0"]]
+
+
 def test_where_no_model_answers_the_one_that_a_message_names_is_not_blamed(world: World) -> None:
     world.model.on_ask = raising(ModelRejectedRequest("HTTP status 401"))
     batch = world.deliver(record(0, models=[OTHER]))
@@ -254,7 +259,7 @@ UNUSABLE = [[], [1.0] * 3, [1.0] * 5, [float("nan"), 1, 1, 1], [1, float("inf"),
 
 @pytest.mark.parametrize("vector", [*UNUSABLE, [1e-60] * 4, [1, None, 1, 1], ["1", 1, 1, 1]], ids=str)
 def test_a_vector_that_cannot_be_used_is_asked_for_once_more_alone(world: World, vector: list[Any]) -> None:
-    world.model.answer = lambda text: vector if text == "content 1" else vector_of(text)
+    world.model.answer = lambda text, size: vector if text == "content 1" else vector_of(text, size)
     batch = world.deliver(*(record(offset) for offset in range(3)))
     assert world.model.asked == [["content 0", "content 1", "content 2"], ["content 1"]]
     assert batch.broken.keys() == {position(1)}
@@ -264,7 +269,7 @@ def test_a_vector_that_cannot_be_used_is_asked_for_once_more_alone(world: World,
 
 def test_a_vector_that_is_right_the_second_time_is_stored(world: World) -> None:
     answers = iter([[0.0] * 4])
-    world.model.answer = lambda text: next(answers, vector_of(text))
+    world.model.answer = lambda text, size: next(answers, vector_of(text, size))
     batch = world.deliver(record(0))
     assert (batch.documents_embedded, batch.broken) == (1, {})
 
@@ -425,8 +430,7 @@ def test_a_failure_place_that_cannot_say_what_it_holds_holds_nothing_up(world: W
 
 
 def test_a_text_without_a_usable_vector_is_not_paid_for_twice_by_each_delivery(world: World) -> None:
-    world.model.answer = lambda text: [] if text == "content 0" else vector_of(text)
-    world.store.on_find = failing(ClickHouseUnavailable("once"), 0)
+    world.model.answer = lambda text, size: [] if text == "content 0" else vector_of(text, size)
     records = [record(0), record(1)]
     world.deliver(*records)
     asked = len(world.model.asked)
@@ -436,7 +440,7 @@ def test_a_text_without_a_usable_vector_is_not_paid_for_twice_by_each_delivery(w
 
 def test_a_record_that_two_models_refuse_is_kept_with_both_reasons(world: World) -> None:
     world.configured_models = (MODEL, OTHER)
-    world.model.answer = lambda text: [] if text == "content 0" else vector_of(text)
+    world.model.answer = lambda text, size: [] if text == "content 0" else vector_of(text, size)
     batch = world.deliver(record(0, models=[MODEL, OTHER]))
     assert MODEL in batch.broken[position(0)]
     assert OTHER in batch.broken[position(0)]

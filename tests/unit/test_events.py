@@ -130,6 +130,7 @@ def test_a_change_of_text_mode_model_or_provider_asks_for_a_new_summary(change: 
         {"window_start": None},
         {"window_end": 5},
         {"summarized_at": "absent"},
+        {"summarized_at": "yesterday"},
         {"summary_mode": "minimal"},
         {"summary_mode": "absent"},
         {"summary_title": None},

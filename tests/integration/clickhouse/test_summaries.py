@@ -124,11 +124,15 @@ def embed(database: EventsDatabase, model: str, content_hash: str, **changes: An
     database.client.insert(f"{database.name}.document_embeddings", [list(row.values())], column_names=list(row))
 
 
-def test_models_that_hold_the_content_are_named(database: EventsDatabase) -> None:
+def embedded(database: EventsDatabase, content_hash: str = "hash", summarized_at: str = "15:00") -> frozenset[str]:
+    """Models that need no request for this summary of the trace."""
+    return database.summaries.embedded_models(1, TRACE_ID, "detailed", at("14:10"), at(summarized_at), content_hash)
+
+
+def test_models_that_hold_the_summary_are_named(database: EventsDatabase) -> None:
     for model, content_hash in (("small-1536", "hash"), ("large-3072", "hash"), ("old-256", "another")):
         embed(database, model, content_hash)
-    held = database.summaries.embedded_models(1, TRACE_ID, "detailed", at("14:10"), "hash")
-    assert held == {"small-1536", "large-3072"}
+    assert embedded(database) == {"small-1536", "large-3072"}
 
 
 @pytest.mark.parametrize(
@@ -144,19 +148,28 @@ def test_models_that_hold_the_content_are_named(database: EventsDatabase) -> Non
 )
 def test_another_documents_embedding_does_not_count(database: EventsDatabase, changes: dict[str, Any]) -> None:
     embed(database, "small-1536", "hash", **changes)
-    assert database.summaries.embedded_models(1, TRACE_ID, "detailed", at("14:10"), "hash") == frozenset()
+    assert embedded(database) == frozenset()
+
+
+@pytest.mark.parametrize("summarized_at", ["14:59:59.999999", "15:00:00.000001"])
+def test_another_summarys_embedding_does_not_count_though_its_content_be_the_same(
+    database: EventsDatabase, summarized_at: str
+) -> None:
+    """Else a message of a summary in between, which is still queued, would replace it with another content."""
+    embed(database, "small-1536", "hash", summarized_at=at(summarized_at))
+    assert embedded(database) == frozenset()
 
 
 @pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
 def test_the_newest_summarys_vector_counts_in_any_order_of_arrival(
     database: EventsDatabase, order: tuple[str, str]
 ) -> None:
-    summarized = {"old": at("15:00"), "new": at("16:00")}
+    summarized = {"old": "15:00", "new": "16:00"}
     for content_hash in order:
-        embed(database, "small-1536", content_hash, summarized_at=summarized[content_hash])
+        embed(database, "small-1536", content_hash, summarized_at=at(summarized[content_hash]))
     for _ in range(2):
-        assert database.summaries.embedded_models(1, TRACE_ID, "detailed", at("14:10"), "new") == {"small-1536"}
-        assert database.summaries.embedded_models(1, TRACE_ID, "detailed", at("14:10"), "old") == frozenset()
+        assert embedded(database, "new", "16:00") == {"small-1536"}
+        assert embedded(database, "old", "15:00") == frozenset()
         database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
 
 

@@ -1,4 +1,4 @@
-"""Broken records in an S3 server on a socket: each kept once, found again, and faults by what can be done about them."""
+"""Broken records in an S3 server on a socket: each kept once, found again, and faults by what helps against them."""
 
 import base64
 import json
