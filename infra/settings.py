@@ -134,8 +134,8 @@ class Kafka(_Context):
     )
     secret_arn: SecretArn | None = Field(
         None,
-        description="Secret of your own with `username` and `password` (JSON), needed for SCRAM and PLAIN. Lambda reads "
-        "it when the event source is created: it has to have its value before.",
+        description="Secret of your own with `username` and `password` (JSON), needed for SCRAM and PLAIN. "
+        "Lambda reads it when the event source is created: it has to have its value before.",
     )
     cluster_arn: ClusterArn | None = Field(
         None, description="ARN of the MSK cluster, for `AWS_MSK_IAM`: it is the event source, and rights name it."

@@ -9,6 +9,7 @@ One thread reads all partitions, so batches never overlap; Lambda may work on se
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -80,8 +81,8 @@ class EventSourcePoller:
         broker: read anew from the beginning after each of its starts, since it forgets records and offsets.
         runtime: has the function.
         s3: a client of the AWS that has the bucket.
-        failure_bucket: gets what is discarded, also where the mapping has no destination: in the default mode that is a
-            record whose event no invocation takes, which Lambda drops.
+        failure_bucket: gets what is discarded where the mapping has no destination: in the default mode, a record whose
+            event no invocation takes. Lambda would keep nothing of it.
         backoff_scale: factor of the waits after failures and of the batching window.
     """
 
@@ -361,6 +362,8 @@ class EventSourcePoller:
                 self._stopping.set()  # there is nobody left to deliver to
                 raise _Stopping from None
             failed = result.function_error is not None
+            if failed:
+                logger.info("%s failed: %s", self.mapping.function_name, json.loads(result.payload).get("errorType"))
             self._count(invocations=1, function_errors=int(failed))
             return result
 

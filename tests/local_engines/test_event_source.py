@@ -383,38 +383,12 @@ def test_what_is_discarded_has_lambda_s_form(queue: Queue) -> None:
     assert item["Key"].startswith("aws/lambda/11111111-2222-3333-4444-555555555555/documents-0/20")
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [],
-        "done",
-        {"batchItemFailures": "0"},
-        {"batchItemFailures": [{}]},
-        {"batchItemFailures": [{"itemIdentifier": ""}]},
-        {"batchItemFailures": [{"itemIdentifier": "documents-0"}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-0", "offset": 99}}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-1", "offset": 0}}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-0", "offset": "0"}}]},
-    ],
-    ids=json.dumps,
-)
-def test_a_response_that_breaks_the_form_fails_the_batch(queue: Queue, answer: Any) -> None:
-    queue.behave(answer=answer)
+def test_a_response_that_breaks_the_form_fails_the_batch(queue: Queue) -> None:
+    queue.behave(answer={"batchItemFailures": [{"itemIdentifier": "documents-0"}]})
     queue.produce("one")
     with queue.poller(**PROVISIONED) as poller:
         poller.wait_until_drained()
     assert len(queue.discarded()) == 1
-
-
-@pytest.mark.parametrize(
-    "answer", [None, "", {}, {"batchItemFailures": None}, {"batchItemFailures": []}], ids=json.dumps
-)
-def test_a_response_without_failures_takes_the_batch(queue: Queue, answer: Any) -> None:
-    queue.behave(answer=answer)
-    queue.produce("one")
-    with queue.poller(**PROVISIONED) as poller:
-        assert poller.wait_until_drained().invocations == 1
-    assert not queue.discarded()
 
 
 def test_a_record_that_is_too_old_is_kept_untried(queue: Queue) -> None:
