@@ -39,7 +39,13 @@ CUSTOM_CONTEXT = {
 }
 
 
-QUEUE_CONTEXT = {"kafka": {"bootstrap_servers": "b-1.example.com:9096", "sasl_mechanism": "SCRAM-SHA-512"}}
+QUEUE_CONTEXT = {
+    "kafka": {
+        "bootstrap_servers": "b-1.example.com:9096",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "secret_arn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:kafka-AbCdEf",
+    }
+}
 
 
 @pytest.fixture(scope="session")

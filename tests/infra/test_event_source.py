@@ -33,6 +33,7 @@ NETWORK_ACTIONS = {
     "ec2:DescribeVpcs",
 }
 LAMBDA_KAFKA_TIMEOUT_SECONDS = 14 * 60  # the longest of a function behind a Kafka event source
+PASSWORD = {"sasl_mechanism": "PLAIN", "secret_arn": SECRET}
 MSK = {"bootstrap_servers": "b-1.example.com:9098", "sasl_mechanism": "AWS_MSK_IAM", "cluster_arn": CLUSTER}
 
 
@@ -105,12 +106,6 @@ def test_brokers_that_take_a_password_are_read_with_the_producer_s_secret(
     assert source.granted == {("secretsmanager:GetSecretValue", SECRET)}
 
 
-def test_a_secret_that_the_stack_creates_is_read_too(tmp_path: Path) -> None:
-    source = Source(tmp_path, {"sasl_mechanism": "SCRAM-SHA-512"})
-    assert source.access == [{"Type": "SASL_SCRAM_512_AUTH", "URI": "${QueueSecret}"}]
-    assert source.granted == {("secretsmanager:GetSecretValue", "${QueueSecret}")}
-
-
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
 def test_brokers_that_ask_for_nothing_are_read_within_the_network(protocol: str, tmp_path: Path) -> None:
     source = Source(tmp_path, {"security_protocol": protocol}, vpc=NETWORK)
@@ -119,7 +114,7 @@ def test_brokers_that_ask_for_nothing_are_read_within_the_network(protocol: str,
 
 
 def test_a_private_authority_s_certificate_and_the_network_come_with_the_password(tmp_path: Path) -> None:
-    kafka = {"sasl_mechanism": "PLAIN", "secret_arn": SECRET, "root_certificate_secret_arn": CERTIFICATE}
+    kafka = {**PASSWORD, "root_certificate_secret_arn": CERTIFICATE}
     source = Source(tmp_path, kafka, vpc=NETWORK)
     assert source.access == [
         {"Type": "BASIC_AUTH", "URI": SECRET},
@@ -156,7 +151,7 @@ def test_an_msk_cluster_is_read_by_its_arn_with_rights_on_its_topic_and_group_on
 @pytest.mark.parametrize(
     ("kafka", "key"),
     [
-        ({"sasl_mechanism": "PLAIN"}, "SelfManagedKafkaEventSourceConfig"),
+        (PASSWORD, "SelfManagedKafkaEventSourceConfig"),
         (MSK, "AmazonManagedKafkaEventSourceConfig"),
     ],
 )
@@ -169,14 +164,14 @@ def test_the_consumer_group_is_the_stack_s_own(kafka: dict[str, Any], key: str, 
 
 
 def test_a_new_group_begins_with_the_oldest_request(tmp_path: Path) -> None:
-    mapping = Source(tmp_path, {"sasl_mechanism": "PLAIN"}).mapping
+    mapping = Source(tmp_path, PASSWORD).mapping
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
     assert mapping["Topics"] == ["document_embeddings_input"]
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 5)
 
 
 def test_batches_are_as_large_and_wait_as_long_as_chosen(tmp_path: Path) -> None:
-    mapping = Source(tmp_path, {"sasl_mechanism": "PLAIN", "batch_size": 500, "batch_window_seconds": 0}).mapping
+    mapping = Source(tmp_path, {**PASSWORD, "batch_size": 500, "batch_window_seconds": 0}).mapping
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (500, 0)
 
 
@@ -198,10 +193,10 @@ PROVISIONED_ONLY = {
 
 
 def test_the_default_mode_has_nothing_that_lambda_takes_in_provisioned_mode_only(tmp_path: Path) -> None:
-    assert not PROVISIONED_ONLY & Source(tmp_path, {"sasl_mechanism": "PLAIN"}).mapping.keys()
+    assert not PROVISIONED_ONLY & Source(tmp_path, PASSWORD).mapping.keys()
 
 
-@pytest.mark.parametrize("kafka", [{"sasl_mechanism": "PLAIN", "secret_arn": SECRET}, MSK], ids=["password", "msk"])
+@pytest.mark.parametrize("kafka", [PASSWORD, MSK], ids=["password", "msk"])
 def test_a_provisioned_source_gives_up_on_records_into_the_failure_bucket(
     kafka: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -228,7 +223,7 @@ def test_a_provisioned_source_polls_and_gives_up_as_chosen(tmp_path: Path) -> No
     mapping = Source(
         tmp_path,
         {
-            "sasl_mechanism": "PLAIN",
+            **PASSWORD,
             "poller": "provisioned",
             "minimum_pollers": 3,
             "maximum_pollers": 9,

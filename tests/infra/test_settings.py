@@ -29,7 +29,9 @@ def _schedule(**changes: Any) -> dict[str, Any]:
 
 
 def _kafka(**changes: Any) -> dict[str, Any]:
-    return {"kafka": {"bootstrap_servers": BROKER, "sasl_mechanism": "SCRAM-SHA-512", **changes}}
+    password = {"sasl_mechanism": "SCRAM-SHA-512", "secret_arn": SECRET_ARN}
+    chosen = {"bootstrap_servers": BROKER, **password, **changes}
+    return {"kafka": {key: value for key, value in chosen.items() if value is not None}}
 
 
 # --- what is taken ---------------------------------------------------------------------------------------------------
@@ -139,7 +141,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (_kafka(security_protocol="TLS"), ["kafka.security_protocol", "TLS", "'SASL_SSL'"]),
     (_kafka(sasl_mechanism=""), ["kafka", "sasl_mechanism", "SASL_SSL"]),
     (_kafka(security_protocol="SSL"), ["kafka", "sasl_mechanism", "SASL_SSL"]),
-    (_kafka(sasl_mechanism="AWS_MSK_IAM"), ["kafka", "cluster_arn", "AWS_MSK_IAM"]),
+    (_kafka(secret_arn=None), ["kafka", "secret_arn", "SCRAM-SHA-512"]),
+    (_kafka(sasl_mechanism="AWS_MSK_IAM", secret_arn=None), ["kafka", "cluster_arn", "AWS_MSK_IAM"]),
     (_kafka(cluster_arn=CLUSTER_ARN), ["kafka", "cluster_arn", "AWS_MSK_IAM"]),
     (_kafka(sasl_mechanism="AWS_MSK_IAM", cluster_arn=CLUSTER_ARN, secret_arn=SECRET_ARN), ["kafka", "secret_arn"]),
     (_kafka(topic="embedding requests"), ["kafka.topic", "embedding requests"]),
@@ -166,7 +169,12 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (_kafka(poller="provisioned", maximum_record_age_seconds=59), ["kafka.maximum_record_age_seconds", "59", "60"]),
     (_kafka(root_certificate_secret_arn="x"), ["kafka.root_certificate_secret_arn", "arn:aws"]),
     (
-        _kafka(sasl_mechanism="AWS_MSK_IAM", cluster_arn=CLUSTER_ARN, root_certificate_secret_arn=SECRET_ARN),
+        _kafka(
+            sasl_mechanism="AWS_MSK_IAM",
+            secret_arn=None,
+            cluster_arn=CLUSTER_ARN,
+            root_certificate_secret_arn=SECRET_ARN,
+        ),
         ["kafka", "root_certificate_secret_arn", "SSL, SCRAM or PLAIN"],
     ),
     ({"vpc": {"subnet_ids": ["subnet-0a1b2c3d"]}}, ["vpc.security_group_ids", "missing"]),
@@ -202,8 +210,8 @@ def test_synthesis_ends_with_the_message_and_no_traceback(tmp_path: Path) -> Non
     [
         ({"sasl_mechanism": "SCRAM-SHA-512"}, True),
         ({"sasl_mechanism": "PLAIN"}, True),
-        ({"sasl_mechanism": "AWS_MSK_IAM", "cluster_arn": CLUSTER_ARN}, False),
-        ({"security_protocol": "PLAINTEXT", "sasl_mechanism": ""}, False),
+        ({"sasl_mechanism": "AWS_MSK_IAM", "cluster_arn": CLUSTER_ARN, "secret_arn": None}, False),
+        ({"security_protocol": "PLAINTEXT", "sasl_mechanism": "", "secret_arn": None}, False),
     ],
 )
 def test_only_password_mechanisms_take_a_password(choices: dict[str, Any], expected: bool) -> None:

@@ -72,13 +72,10 @@ def test_outputs_say_where_everything_is(template: Template) -> None:
     }
 
 
-def test_a_queue_adds_its_functions_its_secret_and_its_bucket_to_the_outputs(
-    template: Template, queue_template: Template
-) -> None:
+def test_a_queue_adds_its_functions_and_its_bucket_to_the_outputs(template: Template, queue_template: Template) -> None:
     added = queue_template.document["Outputs"].keys() - template.document["Outputs"].keys()
     outputs = {name: readable(queue_template.document["Outputs"][name]["Value"]) for name in added}
     assert outputs == {
-        "KafkaSecretArn": "${FunctionsEmbeddingQueueSecret}",
         "FailureBucketName": "${FunctionsFailureBucket}",
         "EmbedDocumentsFunctionName": "${FunctionsEmbedDocumentsFunction}",
         "RequeueEmbeddingsFunctionName": "${FunctionsRequeueEmbeddingsFunction}",
