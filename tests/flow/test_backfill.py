@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -294,29 +294,6 @@ def test_a_broker_that_is_away_ends_it_with_what_is_left_to_queue(
 # --- a deployed stack ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def deployed(bench: Workbench) -> Iterator[dict[str, str]]:
-    """A CloudFormation stack `deployed` whose outputs are those of a deployed one, with the local resources' names."""
-    outputs = {
-        "TeamStateMachineArn": bench.info.team_machine_arn,
-        "TeamAllowlistParameter": bench.info.allowlist_parameter,
-        "CoordinationTableName": bench.info.coordination_table,
-        "RequeueEmbeddingsFunctionName": bench.info.requeue_function,
-    }
-    create_stack(bench, "deployed", outputs)
-    yield outputs
-    bench.info.aws("cloudformation").delete_stack(StackName="deployed")
-
-
-def create_stack(bench: Workbench, name: str, outputs: Mapping[str, str]) -> None:
-    resource = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": f"/{name}/any", "Type": "String", "Value": "-"}}
-    template = {
-        "Resources": {"Any": resource},
-        "Outputs": {output: {"Value": value} for output, value in outputs.items()},
-    }
-    bench.info.aws("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
-
-
 def dsn_of(bench: Workbench) -> str:
     return f"http://{bench.info.clickhouse_host}:{bench.info.clickhouse_port}"
 
@@ -326,31 +303,32 @@ def target_of(bench: Workbench, stack_name: str) -> StackTarget:
 
 
 def test_a_deployed_stack_is_found_by_its_outputs_and_worked_on(
-    bench: Workbench, deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert deployed
     team = bench.new_team()
     bench.add_traces(team, 2)
     for line in bench.info.exports():
         monkeypatch.setenv(*line.removeprefix("export ").split("=", 1))
     arguments = ["backfill", "--stack-name", "deployed", "--dsn", dsn_of(bench), "--team", str(team), "--json"]
     arguments += ["--from", format_rfc3339(START), "--to", format_rfc3339(END)]
-    told = json.loads(CliRunner().invoke(main, arguments).stdout)
-    assert (told["windows_run"], told["summaries_generated"]) == (1, 2)
-    assert json.loads(CliRunner().invoke(main, arguments).stdout)["windows_finished_before"] == 1
-    requeued = CliRunner().invoke(main, [*arguments, "--embeddings-only", "--embedding-model", MODEL])
+    with bench.deployed_as("deployed"):
+        told = json.loads(CliRunner().invoke(main, arguments).stdout)
+        assert (told["windows_run"], told["summaries_generated"]) == (1, 2)
+        assert json.loads(CliRunner().invoke(main, arguments).stdout)["windows_finished_before"] == 1
+        requeued = CliRunner().invoke(main, [*arguments, "--embeddings-only", "--embedding-model", MODEL])
     assert json.loads(requeued.stdout)["queued"] == 2
 
 
-def test_without_teams_a_deployed_stack_s_allowlist_counts(bench: Workbench, deployed: dict[str, str]) -> None:
-    parameter = deployed["TeamAllowlistParameter"]
+def test_without_teams_a_deployed_stack_s_allowlist_counts(bench: Workbench) -> None:
+    parameter = bench.info.allowlist_parameter
     bench.info.aws("ssm").put_parameter(Name=parameter, Type="String", Value="[7, 8]", Overwrite=True)
-    assert target_of(bench, "deployed").allowed_teams() == [7, 8]
+    with bench.deployed_as("deployed"):
+        assert target_of(bench, "deployed").allowed_teams() == [7, 8]
 
 
 def test_a_stack_that_is_not_there_or_is_another_is_told(bench: Workbench) -> None:
     with pytest.raises(StackNotUsable, match="^no stack missing in this account and region"):
         target_of(bench, "missing")
-    create_stack(bench, "another", {"Other": "x"})
+    bench.create_stack("another", {"Other": "x"})
     with pytest.raises(StackNotUsable, match="^stack another has no output TeamStateMachineArn"):
         target_of(bench, "another")
