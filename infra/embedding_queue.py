@@ -6,7 +6,7 @@ from constructs import Construct
 
 from adapters.settings import KafkaSettings
 from infra.settings import Kafka, StackSettings
-from infra.storage_settings import Secret, secret
+from infra.storage_settings import Secret
 
 
 class EmbeddingQueue(Construct):
@@ -24,9 +24,8 @@ class EmbeddingQueue(Construct):
             )
             self.environment = KafkaSettings(kafka_bootstrap_servers="", embedding_models=settings.embedding_models)
             return
-        if kafka.takes_password:
-            description = 'Kafka credentials of trace summarization: {"username": ..., "password": ...}'
-            self.secret = secret(self, "Secret", kafka.secret_arn, description)
+        if kafka.secret_arn is not None:
+            self.secret = Secret(kafka.secret_arn)
         self.environment = KafkaSettings(
             kafka_bootstrap_servers=kafka.bootstrap_servers,
             kafka_security_protocol=kafka.security_protocol,

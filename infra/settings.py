@@ -134,8 +134,8 @@ class Kafka(_Context):
     )
     secret_arn: SecretArn | None = Field(
         None,
-        description="Secret with `username` and `password` (JSON), for SCRAM and PLAIN. "
-        "Unset: the stack creates an empty one for you to fill.",
+        description="Secret of your own with `username` and `password` (JSON), needed for SCRAM and PLAIN. "
+        "Lambda reads it when the event source is created: it has to have its value before.",
     )
     cluster_arn: ClusterArn | None = Field(
         None, description="ARN of the MSK cluster, for `AWS_MSK_IAM`: it is the event source, and rights name it."
@@ -191,9 +191,9 @@ class Kafka(_Context):
             raise ValueError("sasl_mechanism should be given with security_protocol SASL_SSL, and only with it")
         if (self.sasl_mechanism == "AWS_MSK_IAM") != (self.cluster_arn is not None):
             raise ValueError("cluster_arn should be given with sasl_mechanism AWS_MSK_IAM, and only with it")
-        if self.secret_arn is not None and not self.takes_password:
+        if self.takes_password != (self.secret_arn is not None):
             raise ValueError(
-                "secret_arn should be given only with sasl_mechanism SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"
+                "secret_arn should be given with sasl_mechanism SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN, and only with it"
             )
         if self.root_certificate_secret_arn is not None and not self.checks_certificate:
             raise ValueError("root_certificate_secret_arn should be given only with SSL, SCRAM or PLAIN")

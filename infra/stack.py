@@ -36,8 +36,6 @@ class TraceSummarizationStack(Stack):
         self._output("CoordinationTableName", functions.coordination.table_name)
         self._output("ClickHouseSecretArn", functions.clickhouse_secret.arn)
         self._output("ModelSecretArn", functions.model_secret.arn)
-        if functions.embedding_queue.secret is not None:
-            self._output("KafkaSecretArn", functions.embedding_queue.secret.arn)
         if functions.failure_bucket is not None:
             self._output("FailureBucketName", functions.failure_bucket.name)
         self._output("AllTeamsRuleName", schedules.rules[0].rule_name)

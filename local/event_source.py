@@ -9,6 +9,7 @@ One thread reads all partitions, so batches never overlap; Lambda may work on se
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -43,7 +44,7 @@ _BROKER_WAIT_SECONDS = 0.2
 
 
 class NotDrainedError(TimeoutError):
-    """Records were left unhandled when the time was over; the message says how many and what the poller has done."""
+    """Records were left unhandled; the message says how many and what the poller has done."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class EventSourcePoller:
         broker: read anew from the beginning after each of its starts, since it forgets records and offsets.
         runtime: has the function.
         s3: a client of the AWS that has the bucket.
-        failure_bucket: gets what is discarded, also where the mapping has no destination: in the default mode that is a
-            record whose event no invocation takes, which Lambda drops.
+        failure_bucket: gets what is discarded where the mapping has no destination: in the default mode, a record whose
+            event no invocation takes. Lambda would keep nothing of it.
         backoff_scale: factor of the waits after failures and of the batching window.
     """
 
@@ -159,11 +160,10 @@ class EventSourcePoller:
     def wait_until_drained(self, timeout_seconds: float = 60.0) -> PollerCounts:
         """Return once everything that was in the topic at the call is handled: taken by the function, or discarded.
 
-        What the broker lost by a restart meanwhile does not count. Raises NotDrainedError when the time is over, and
-        what ended the poller if something has.
+        What the broker lost by a restart meanwhile does not count. Raises NotDrainedError when the time is over
+        or the poller stops, and what ended the poller if something has.
         """
         deadline = time.monotonic() + timeout_seconds
-        left: int | None = None
         while True:
             generation = self._broker.generation
             try:
@@ -176,9 +176,11 @@ class EventSourcePoller:
                 while self._broker.generation == generation:
                     if self._error is not None:
                         raise self._error
-                    if self._generation == generation and (left := _lag(ends, self._positions)) == 0:
+                    # Positions in what an earlier start of the broker held say nothing about this one.
+                    left = _lag(ends, self._positions if self._generation == generation else {})
+                    if left == 0:
                         return self._counts
-                    if (seconds := deadline - time.monotonic()) <= 0:
+                    if (seconds := deadline - time.monotonic()) <= 0 or self._stopping.is_set():
                         raise NotDrainedError(f"{left} records of {self.mapping.topic} are left: {self._counts}")
                     self._changed.wait(min(seconds, 0.2))
 
@@ -360,6 +362,8 @@ class EventSourcePoller:
                 self._stopping.set()  # there is nobody left to deliver to
                 raise _Stopping from None
             failed = result.function_error is not None
+            if failed:
+                logger.info("%s failed: %s", self.mapping.function_name, json.loads(result.payload).get("errorType"))
             self._count(invocations=1, function_errors=int(failed))
             return result
 

@@ -22,8 +22,8 @@ def consumer_options(bootstrap_servers: str) -> dict[str, object]:
         "request_timeout_ms": _TIMEOUT_MS,
         "reconnect_backoff_max_ms": 500,
         "max_partition_fetch_bytes": 16 * 1024 * 1024,
-        # With the version given, nothing is asked before the first poll.
-        "api_version": (2, 6),
+        # In pure Python they take four fifths of the time of reading; nothing here goes over a wire.
+        "check_crcs": False,
     }
 
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,8 @@ class Stack:
         self.model: ModelProcess | None = None
         self.runtime: LambdaRuntime | None = None
         self.poller: EventSourcePoller | None = None
+        self._mapping: EventSourceMapping | None = None
+        self._failure_bucket = ""
 
     def start(self) -> StackInfo:
         """Start everything; on any failure stop what was started and raise its error."""
@@ -131,20 +134,34 @@ class Stack:
         )
         with clickhouse_connect.get_client(host=info.clickhouse_host, port=info.clickhouse_port) as client:
             apply_schema(client, info.clickhouse_database, info.clickhouse_events_table)
+        self._mapping = resources.event_source_mapping()
+        self._failure_bucket = failure_bucket
         if options.poller:
-            self._start_poller(resources.event_source_mapping(), self.runtime, failure_bucket)
+            self.poller = self.new_poller()
+            self.poller.start()
+            # The batch under way ends with the runtime, before the broker and the bucket go.
+            self._running.callback(self.poller.join)
+            self._running.callback(self.runtime.stop)
+            self._running.callback(self.poller.stop)
         self._say("Schema applied; ready")
         return info
 
-    def _start_poller(self, mapping: EventSourceMapping, runtime: LambdaRuntime, failure_bucket: str) -> None:
-        self.poller = EventSourcePoller(
-            mapping, self.kafka, runtime, self.aws.client("s3"), failure_bucket, self._options.backoff_scale
+    def new_poller(self, **changes: Any) -> EventSourcePoller:
+        """A poller of the stack's queue that is not started, with changes to what the template says.
+
+        It belongs to who asks for it, and goes on where the last one of the consumer group was. Raises RuntimeError
+        before `start`.
+        """
+        if self.runtime is None or self._mapping is None:
+            raise RuntimeError("the stack does not run: start it first")
+        return EventSourcePoller(
+            replace(self._mapping, **changes),
+            self.kafka,
+            self.runtime,
+            self.aws.client("s3"),
+            self._failure_bucket,
+            self._options.backoff_scale,
         )
-        self.poller.start()
-        # The batch under way ends with the runtime, before the broker and the bucket go.
-        self._running.callback(self.poller.join)
-        self._running.callback(runtime.stop)
-        self._running.callback(self.poller.stop)
 
     def _enter(self, name: str, engine: ClickHouseServer | KafkaBroker | LocalAws) -> None:
         engine.start()

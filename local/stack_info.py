@@ -66,6 +66,7 @@ class StackInfo(BaseModel):
             f"export TEAM_MACHINE_ARN={self.team_machine_arn}",
             f"export ALLOWED_TEAM_IDS_PARAMETER={self.allowlist_parameter}",
             f"export TEAM_SETTINGS_PARAMETER={self.team_settings_parameter}",
+            f"export FAILURE_BUCKET={self.failure_bucket}",
         ]
 
     def aws(self, service: str, read_timeout_seconds: int = 60) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 
 from local.aws import LocalAws
 from local.event_source import EventSourcePoller, NotDrainedError
@@ -242,12 +243,13 @@ def test_a_batch_that_is_not_full_waits_for_the_window_only(queue: Queue) -> Non
 
 def test_an_event_stays_below_the_payload_of_an_invocation(queue: Queue) -> None:
     queue.produce(*(f"{number}" * 1_000_000 for number in range(9)))
-    with queue.poller(batch_size=100) as poller:
+    with queue.poller(batch_size=100, batching_window_seconds=1 / SCALE) as poller:
         counts = poller.wait_until_drained()
     sizes = [len(json.dumps(event, separators=(",", ":"))) for event in queue.events()]
     assert max(sizes) <= MAX_PAYLOAD_BYTES
-    assert [len(values) for values in queue.delivered()] == [4, 4, 1]
-    assert (counts.records_handled, counts.invocations) == (9, 3)
+    assert max(len(values) for values in queue.delivered()) == 4
+    assert [value[:1] for values in queue.delivered() for value in values] == list("012345678")
+    assert counts.records_handled == 9
 
 
 # --- records that no invocation can take -----------------------------------------------------------------------------
@@ -381,38 +383,12 @@ def test_what_is_discarded_has_lambda_s_form(queue: Queue) -> None:
     assert item["Key"].startswith("aws/lambda/11111111-2222-3333-4444-555555555555/documents-0/20")
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [],
-        "done",
-        {"batchItemFailures": "0"},
-        {"batchItemFailures": [{}]},
-        {"batchItemFailures": [{"itemIdentifier": ""}]},
-        {"batchItemFailures": [{"itemIdentifier": "documents-0"}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-0", "offset": 99}}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-1", "offset": 0}}]},
-        {"batchItemFailures": [{"itemIdentifier": {"partition": "documents-0", "offset": "0"}}]},
-    ],
-    ids=json.dumps,
-)
-def test_a_response_that_breaks_the_form_fails_the_batch(queue: Queue, answer: Any) -> None:
-    queue.behave(answer=answer)
+def test_a_response_that_breaks_the_form_fails_the_batch(queue: Queue) -> None:
+    queue.behave(answer={"batchItemFailures": [{"itemIdentifier": "documents-0"}]})
     queue.produce("one")
     with queue.poller(**PROVISIONED) as poller:
         poller.wait_until_drained()
     assert len(queue.discarded()) == 1
-
-
-@pytest.mark.parametrize(
-    "answer", [None, "", {}, {"batchItemFailures": None}, {"batchItemFailures": []}], ids=json.dumps
-)
-def test_a_response_without_failures_takes_the_batch(queue: Queue, answer: Any) -> None:
-    queue.behave(answer=answer)
-    queue.produce("one")
-    with queue.poller(**PROVISIONED) as poller:
-        assert poller.wait_until_drained().invocations == 1
-    assert not queue.discarded()
 
 
 def test_a_record_that_is_too_old_is_kept_untried(queue: Queue) -> None:
@@ -439,6 +415,26 @@ def test_nothing_goes_on_while_the_bucket_is_away(queue: Queue) -> None:
         s3.create_bucket(Bucket=BUCKET)
         counts = poller.wait_until_drained()
     assert (counts.records_handled, counts.records_discarded) == (2, 1)
+
+
+def test_partitions_are_delivered_together_and_go_on_apart(queue: Queue) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=queue.broker.bootstrap_servers)
+    admin.create_topics({"parted": {"num_partitions": 2, "replication_factor": 1}})
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=queue.broker.bootstrap_servers)
+    for number in range(3):
+        for partition in (0, 1):
+            producer.send("parted", f"{partition}/{number}".encode(), partition=partition).get(timeout=10)
+    producer.close()
+    queue.behave(partial=True, poison=["1/1"])
+    with queue.poller(**PROVISIONED, topic="parted", batching_window_seconds=0.5 / SCALE) as poller:
+        assert wait_until(lambda: poller.counts.partial_failures >= 1, 20)
+        queue.behave()
+        poller.wait_until_drained()
+        assert poller.positions == {0: 3, 1: 3}
+    first, second = queue.events()[:2]
+    assert {place: len(records) for place, records in first["records"].items()} == {"parted-0": 3, "parted-1": 3}
+    assert values_of(second) == ["1/1", "1/2"]
 
 
 # --- what breaks around it -------------------------------------------------------------------------------------------
@@ -545,6 +541,15 @@ def test_a_long_invocation_does_not_hold_the_stop_up(queue: Queue) -> None:
     poller.join()
     assert time.monotonic() - started < 4
     assert poller.counts.records_handled == 0
+
+
+def test_who_waits_for_a_poller_that_stops_is_told(queue: Queue) -> None:
+    queue.behave(fails=True)
+    queue.produce("one")
+    with queue.poller() as poller:
+        assert wait_until(lambda: poller.counts.function_errors >= 1, 20)
+    with pytest.raises(NotDrainedError, match="1 records of documents are left"):
+        poller.wait_until_drained()
 
 
 def test_a_killed_worker_is_a_failure_like_any_other(queue: Queue) -> None:
