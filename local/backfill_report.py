@@ -61,7 +61,7 @@ def run_and_tell(target: Target, plan: Plan, settings: Mapping[str, Any], purse:
             f"the next trace. With money of its own, {_GO_ON}."
         )
     elif stopped == "interrupted":
-        output.say(f"\nStopped, with the execution that ran. Run again, {_GO_ON}.")
+        output.say(f"\nStopped, and with it the execution that ran, whose cost is not counted. Run again, {_GO_ON}.")
     elif totals.windows_failed or totals.windows_unfinished:
         output.say(
             f"\n{totals.windows_failed} windows failed, {totals.windows_unfinished} have traces left. "

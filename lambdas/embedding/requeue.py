@@ -127,14 +127,15 @@ def requeue_inputs(raw: object) -> RequeueInputs:
 
 def position_of(text: str) -> SummaryPosition:
     """The position that `next` stands for. Raises ValueError."""
+    wrong = "is no position; leave it out, or give `next` of the invocation before"
     try:
         day, uuid_hash, uuid = text.split("/")
         position = SummaryPosition(date.fromisoformat(day), int(uuid_hash), UUID(uuid))
-        if not _EARLIEST.date() <= position.day <= _LATEST.date() or not 0 <= position.uuid_hash < 2**64:
-            raise ValueError(text)
-        return position
     except ValueError as error:
-        raise ValueError("is no position; leave it out, or give `next` of the invocation before") from error
+        raise ValueError(wrong) from error
+    if not _EARLIEST.date() <= position.day <= _LATEST.date() or not 0 <= position.uuid_hash < 2**64:
+        raise ValueError(wrong)
+    return position
 
 
 def requeue(

@@ -24,6 +24,7 @@ from local.stack_info import StackInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR = ["--window-start", "2025-01-15T14:00:00Z", "--window-end", "2025-01-15T15:00:00Z"]
+SPAN = ["--from", "2025-01-15T14:00:00Z", "--to", "2025-01-15T15:00:00Z"]
 GATEWAY = ROOT / "samples" / "events-team3-gateway.jsonl.gz"
 FRAMEWORKS = ROOT / "samples" / "events-team5-frameworks.jsonl.gz"
 
@@ -103,6 +104,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "up",
         "load",
         "run",
+        "backfill",
         "estimate",
         "teams",
         "summaries",
@@ -274,6 +276,29 @@ def _put_team_settings(info: StackInfo, text: str) -> None:
     info.aws("ssm").put_parameter(Name=info.team_settings_parameter, Type="String", Value=text, Overwrite=True)
 
 
+def test_a_backfill_goes_over_its_windows_once_and_tells_them(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS))
+    span = ["--from", "2025-01-15T12:00:00Z", "--to", "2025-01-15T18:00:00Z", "--window-minutes", "180"]
+    planned = command_line.json("backfill", "--team", "5", *span, "--dry-run")
+    assert (len(planned["windows"]), planned["windows_finished_before"]) == (2, 0)
+    told = command_line("backfill", "--team", "5", *span)
+    assert told.returncode == 0, told.stderr
+    assert re.search(
+        r"^\[2/2\] team 5 .*15:00:00Z to 2025-01-15T18:00:00Z  \d traces, \d summ.* left$", told.stdout, re.M
+    )
+    assert command_line.json("backfill", "--team", "5", *span)["windows_finished_before"] == 2
+
+
+def test_missing_embeddings_are_counted_and_queued(command_line: CommandLine) -> None:
+    command_line.json("load", str(FRAMEWORKS))
+    command_line.json("run", "--team", "5", *HOUR)
+    wanted = ["--team", "5", *SPAN, "--embeddings-only", "--embedding-model", "another-embedding-8"]
+    counted = command_line.json("backfill", *wanted, "--dry-run")
+    assert counted["missing"] == counted["summaries"] > 0
+    assert counted["queued"] == 0
+    assert command_line.json("backfill", *wanted)["queued"] == counted["missing"]
+
+
 def test_an_empty_window_names_the_nearest_hours_with_data(command_line: CommandLine) -> None:
     command_line.json("load", str(FRAMEWORKS), str(GATEWAY))
     empty = ["--window-start", "2025-01-16T03:00:00Z", "--window-end", "2025-01-16T04:00:00Z"]
@@ -297,6 +322,11 @@ def test_an_empty_window_names_the_nearest_hours_with_data(command_line: Command
             ["run", "--team", "3", "--window-start", "2025-01-15T14:00:00Z", "--window-end", "2999-01-01T00:00:00Z"],
             "future",
         ),
+        (
+            ["backfill", "--from", "2025-01-15T14:00:00Z", "--to", "2999-01-01T00:00:00Z"],
+            "--to: 2999-01-01T00:00:00Z is in the future",
+        ),
+        (["backfill", *SPAN, "--team", "3", "--batch-size", "41"], "batch_size: 41 is not allowed"),
         (["teams", "--set", "1,x"], "InvalidAllowlist: team allowlist: not JSON"),
         (["preview", "no-such-trace", "--team", "3"], "team 3 has no trace 'no-such-trace'"),
         (["up"], "a stack runs on this folder already"),
@@ -321,7 +351,22 @@ def test_a_run_that_finds_nothing_says_what_to_do(command_line: CommandLine) -> 
     assert command_line.json("teams", "--set", "[3, 5]") == {"team_ids": [3, 5]}
 
 
-@pytest.mark.parametrize("arguments", [["run", "--team", "x"], ["run", "--bogus"], ["summaries"], ["no-such-command"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--team", "x"],
+        ["run", "--bogus"],
+        ["summaries"],
+        ["no-such-command"],
+        ["backfill", "--from", "yesterday", "--to", "2025-01-16T00:00:00Z"],
+        ["backfill", *SPAN, "--max-cost-usd", "nan"],
+        ["backfill", *SPAN, "--max-cost-usd", "1", "--no-cap"],
+        ["backfill", *SPAN, "--embeddings-only", "--max-traces", "5"],
+        ["backfill", *SPAN, "--embedding-model", "text-embedding-3-small-1536"],
+        ["backfill", *SPAN, "--embeddings-only", "--embedding-model", "text-embedding"],
+        ["backfill", *SPAN, "--stack-name", "trace-summarization"],
+    ],
+)
 def test_a_wrong_call_is_a_document_too(arguments: list[str]) -> None:
     told = CliRunner().invoke(main, [*arguments, "--json"])
     assert told.exit_code == 2

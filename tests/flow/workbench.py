@@ -136,6 +136,28 @@ class Workbench:
         finally:
             runtime.update(former)
 
+    @contextmanager
+    def deployed_as(self, stack_name: str) -> Iterator[None]:
+        """Have a CloudFormation stack whose outputs name the local resources, as a deployed one's name its own."""
+        outputs = {
+            "TeamStateMachineArn": self.info.team_machine_arn,
+            "TeamAllowlistParameter": self.info.allowlist_parameter,
+            "CoordinationTableName": self.info.coordination_table,
+            "RequeueEmbeddingsFunctionName": self.info.requeue_function,
+        }
+        self.create_stack(stack_name, outputs)
+        yield
+        self.info.aws("cloudformation").delete_stack(StackName=stack_name)
+
+    def create_stack(self, stack_name: str, outputs: Mapping[str, str]) -> None:
+        """Create a CloudFormation stack with nothing in it but these outputs; it must have some resource."""
+        parameter = {"Name": f"/{stack_name}/any", "Type": "String", "Value": "-"}
+        template = {
+            "Resources": {"Any": {"Type": "AWS::SSM::Parameter", "Properties": parameter}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        self.info.aws("cloudformation").create_stack(StackName=stack_name, TemplateBody=json.dumps(template))
+
     # --- read ------------------------------------------------------------------------------------------------------
 
     def model_calls(self) -> int:

@@ -59,6 +59,41 @@ def test_a_message_of_one_mebibyte_is_taken_and_one_byte_more_is_not(broker: Kaf
     assert [key for key, _ in records(broker)][-1] == b"largest"
 
 
+def test_many_records_are_sent_together_and_each_is_confirmed(broker: KafkaBroker) -> None:
+    messages = [(f"key-{number}", b"x" * 5_000 + str(number).encode()) for number in range(300)]
+    with closing(queue_to(broker.bootstrap_servers)) as queue:
+        assert queue.send_all(messages) == [None] * 300
+    assert records(broker)[-300:] == [(key.encode(), message) for key, message in messages]
+
+
+def test_a_record_that_is_too_long_costs_its_neighbours_nothing(broker: KafkaBroker) -> None:
+    with closing(queue_to(broker.bootstrap_servers)) as queue:
+        errors = queue.send_all([("before", b"1"), ("larger", b"x" * (c.MAX_KAFKA_MESSAGE_BYTES + 1)), ("after", b"2")])
+    assert [error is None for error in errors] == [True, False, True]
+    assert [key for key, _ in records(broker)[-2:]] == [b"before", b"after"]
+
+
+def test_a_broker_that_is_away_costs_many_records_the_time_of_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    began = time.monotonic()
+    errors = queue_to(f"127.0.0.1:{port}").send_all([(str(number), b"{}") for number in range(100)])
+    assert all(isinstance(error, EmbeddingNotQueued) for error in errors)
+    assert time.monotonic() - began < c.KAFKA_DELIVERY_TIMEOUT_SECONDS + 5
+
+
+def test_a_broker_that_goes_away_meanwhile_fails_what_it_did_not_confirm(broker: KafkaBroker) -> None:
+    with closing(queue_to(broker.bootstrap_servers)) as queue:
+        queue.send("connected", b"{}")
+        broker.stop()
+        began = time.monotonic()
+        errors = queue.send_all([(str(number), b"{}") for number in range(50)])
+        assert all(isinstance(error, EmbeddingNotQueued) for error in errors)
+        assert time.monotonic() - began < c.KAFKA_DELIVERY_TIMEOUT_SECONDS + 5
+        broker.start()
+        assert queue.send_all([("after", b"{}")]) == [None]
+
+
 def test_no_broker_configured_is_told() -> None:
     with pytest.raises(EmbeddingNotQueued, match="KAFKA_BOOTSTRAP_SERVERS is empty"):
         queue_to("").send("key", b"{}")
