@@ -83,14 +83,16 @@ def run() -> dict[str, Any]:
 def _faults() -> list[dict[str, Any]]:
     """The script: a later fault is only tried where those before it did not hit."""
     share = _FAILED_SHARE / len(_FAULTS)
-    return [{**fault, "share": share / (1 - before * share)} for before, fault in enumerate(_FAULTS)]
+    of_chat = {"sent": {"messages": None}}
+    return [{**fault, **of_chat, "share": share / (1 - before * share)} for before, fault in enumerate(_FAULTS)]
 
 
 def _watched(info: StackInfo, team_id: int, **inputs: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A run's metrics, and the server's entries of the requests that it made."""
+    """A run's metrics, and the server's entries of the chat requests that it made."""
     before = _model(info, "GET", "/_requests")["count"]
     metrics = _run(info, team_id, **inputs)
-    return metrics, _model(info, "GET", "/_requests")["entries"][before:]
+    entries = _model(info, "GET", "/_requests")["entries"][before:]
+    return metrics, [entry for entry in entries if entry["kind"] == "chat"]
 
 
 def _run(info: StackInfo, team_id: int, **inputs: Any) -> dict[str, Any]:

@@ -45,11 +45,18 @@ class EmbeddingQueue(Construct):
 
 
 def _msk_statements(kafka: Kafka, cluster_arn: str) -> list[iam.PolicyStatement]:
-    # Service authorization reference, "Apis for Amazon MSK clusters": a topic's ARN repeats its cluster's.
-    topic_arn = f"{cluster_arn.replace(':cluster/', ':topic/', 1)}/{kafka.topic}"
+    topic_arn = msk_arn(cluster_arn, "topic", kafka.topic)
     return [
         iam.PolicyStatement(
             actions=["kafka-cluster:Connect", "kafka-cluster:WriteDataIdempotently"], resources=[cluster_arn]
         ),
         iam.PolicyStatement(actions=["kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"], resources=[topic_arn]),
     ]
+
+
+def msk_arn(cluster_arn: str, kind: str, name: str) -> str:
+    """ARN of a topic or a group of an MSK cluster: it repeats the cluster's.
+
+    Service authorization reference, "Apis for Amazon MSK clusters".
+    """
+    return f"{cluster_arn.replace(':cluster/', f':{kind}/', 1)}/{name}"

@@ -13,7 +13,9 @@ from adapters.settings import (
     AllowlistSettings,
     ClickHouseSettings,
     DeadlineSettings,
+    EmbeddingModelSettings,
     EnvironmentModel,
+    EventSourceSettings,
     ModelSettings,
     SpendingSettings,
     TeamParameterSettings,
@@ -21,9 +23,11 @@ from adapters.settings import (
 from infra.bundling import BundleTarget, staged_bundle
 from infra.coordination import CoordinationTable
 from infra.embedding_queue import EmbeddingQueue
+from infra.event_source import EmbeddingEventSource
+from infra.failure_bucket import FailureBucket
 from infra.monitoring import log_group
 from infra.settings import StackSettings, Vpc
-from infra.storage_settings import EditableParameters, secret
+from infra.storage_settings import EditableParameters, Secret, secret
 from trace_summarization import constants as c
 
 _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
@@ -66,7 +70,16 @@ class Functions(Construct):
             'LLM access of trace summarization: {"api_key": ...}; optional: "base_url", "provider", "headers", '
             '"query", "service_tier"',
         )
+        own_endpoint = settings.embedding_endpoint.secret_arn
+        self.embedding_secret = Secret(own_endpoint) if own_endpoint is not None else self.model_secret
         self.embedding_queue = EmbeddingQueue(self, "EmbeddingQueue", settings)
+        self.failure_bucket: FailureBucket | None = None
+        self._event_source: EmbeddingEventSource | None = None
+        if settings.kafka is not None:
+            self.failure_bucket = FailureBucket(self, "FailureBucket", settings.kafka.failure_retention_days)
+            self._event_source = EmbeddingEventSource(
+                self, "EventSource", settings, settings.kafka, self.embedding_queue.secret, self.failure_bucket
+            )
         with staged_bundle(BundleTarget.of(settings)) as bundle:
             if not bundle.has_bytecode:
                 Annotations.of(self).add_warning_v2(
@@ -82,6 +95,8 @@ class Functions(Construct):
         self.aggregate_team = functions["aggregate_team"]
         self.aggregate_run = functions["aggregate_run"]
         self.by_module = functions
+        if self._event_source is not None:
+            self._event_source.invoke(functions["embed_documents"])
 
     def _specifications(self) -> list[_Function]:
         chosen = self._settings.clickhouse
@@ -92,6 +107,11 @@ class Functions(Construct):
         )
         read_clickhouse_secret = self.clickhouse_secret.read_statement()
         spending = SpendingSettings(coordination_table=self.coordination.table_name)
+        embedding_models = EmbeddingModelSettings(
+            embedding_secret_arn=self.embedding_secret.arn,
+            embedding_models=self._settings.embedding_models,
+            embedding_max_input_tokens=self._settings.embedding_max_input_tokens,
+        )
         return [
             _Function(
                 "plan_run",
@@ -149,6 +169,53 @@ class Functions(Construct):
                 c.AGGREGATE_LAMBDA_TIMEOUT_SECONDS,
                 memory_mb=256,
                 leaves_aws=False,
+            ),
+            _Function(
+                "search_summaries",
+                "Finds a team's summaries by meaning and by words",
+                c.SEARCH_LAMBDA_TIMEOUT_SECONDS,
+                memory_mb=1024,
+                environment=[clickhouse, embedding_models],
+                statements=[read_clickhouse_secret, self.embedding_secret.read_statement()],
+            ),
+            *self._queue_specifications(clickhouse, embedding_models),
+        ]
+
+    def _queue_specifications(
+        self, clickhouse: ClickHouseSettings, embedding_models: EmbeddingModelSettings
+    ) -> list[_Function]:
+        """The functions that make no sense without a queue."""
+        if self._event_source is None or self.failure_bucket is None:
+            return []
+        read_clickhouse_secret = self.clickhouse_secret.read_statement()
+        return [
+            _Function(
+                "embed_documents",
+                "Turns queued embedding requests into rows of document_embeddings",
+                c.EMBED_LAMBDA_TIMEOUT_SECONDS,
+                memory_mb=1024,
+                environment=[
+                    clickhouse,
+                    embedding_models,
+                    EventSourceSettings(
+                        failure_bucket=self.failure_bucket.name,
+                        partial_batch_responses=self._event_source.takes_partial_responses,
+                    ),
+                ],
+                statements=[
+                    read_clickhouse_secret,
+                    self.embedding_secret.read_statement(),
+                    self.failure_bucket.keep_statement(),
+                    *self._event_source.statements(),
+                ],
+            ),
+            _Function(
+                "requeue_embeddings",
+                "Queues anew the summaries that have no row for an embedding model",
+                c.REQUEUE_LAMBDA_TIMEOUT_SECONDS,
+                memory_mb=512,
+                environment=[clickhouse, self.embedding_queue.environment],
+                statements=[read_clickhouse_secret, *self.embedding_queue.write_statements()],
             ),
         ]
 

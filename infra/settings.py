@@ -7,11 +7,13 @@ or into a ContextError that names the key, the value and what is allowed.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from adapters.settings import ClickHouseSettings, Identifier, QualifiedTable
+from embedding.models import EmbeddingModelName
 from infra.schedule_expression import checked_schedule_expression
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidInput
@@ -21,6 +23,7 @@ from trace_summarization.models import BatchSummarizationInputs, BatchTraceSumma
 PythonVersion = Literal["3.11", "3.12", "3.13"]
 Architecture = Literal["arm64", "x86_64"]
 BundlePlatform = Literal["lambda", "host"]
+PollerMode = Literal["default", "provisioned"]
 # What CloudWatch Logs accepts (PutRetentionPolicy), without the spans above two years.
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 
@@ -111,8 +114,16 @@ class Model(_Context):
     )
 
 
+class EmbeddingEndpoint(_Context):
+    """How the embedding models are reached."""
+
+    secret_arn: SecretArn | None = Field(
+        None, description="Secret with the API key (JSON), of the same form as the LLM's. Unset: the LLM's own."
+    )
+
+
 class Kafka(_Context):
-    """Where embedding requests go."""
+    """Where embedding requests go, and how they are read from there."""
 
     bootstrap_servers: str = Field(description="Brokers as `host:port`, comma-separated.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = Field(
@@ -127,10 +138,44 @@ class Kafka(_Context):
         "Unset: the stack creates an empty one for you to fill.",
     )
     cluster_arn: ClusterArn | None = Field(
-        None, description="ARN of the MSK cluster, for `AWS_MSK_IAM`: the producer's rights name it."
+        None, description="ARN of the MSK cluster, for `AWS_MSK_IAM`: it is the event source, and rights name it."
+    )
+    root_certificate_secret_arn: SecretArn | None = Field(
+        None,
+        description="Secret with the root certificate (PEM, JSON key `certificate`) that the event source checks the "
+        "brokers' TLS certificate by. Unset: a public authority's. Not for `AWS_MSK_IAM`.",
     )
     topic: str = Field(
         c.EMBEDDING_TOPIC, max_length=249, pattern=r"^[A-Za-z0-9._-]+$", description="Topic of the embedding requests."
+    )
+    batch_size: int = Field(100, ge=1, le=10_000, description="Records of one invocation of `embed-documents` at most.")
+    batch_window_seconds: int = Field(
+        5, ge=0, le=300, description="How long a batch waits for more records before the function is invoked."
+    )
+    poller: PollerMode = Field(
+        "default",
+        description="`provisioned` has pollers of its own, billed by the hour, and the keys below; see "
+        "[Reading the queue](#reading-the-queue).",
+    )
+    minimum_pollers: int | None = Field(None, ge=1, le=200, description="`provisioned` only. Unset: 1.")
+    maximum_pollers: int | None = Field(
+        None, ge=1, le=2_000, description="`provisioned` only; at most one works per partition. Unset: 2."
+    )
+    maximum_retry_attempts: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="`provisioned` only: how often records that fail are tried again before they go to the failure "
+        "bucket. Unset: 100.",
+    )
+    maximum_record_age_seconds: int | None = Field(
+        None,
+        ge=60,
+        le=604_800,
+        description="`provisioned` only: older records go to the failure bucket untried. Unset: 86400, a day.",
+    )
+    failure_retention_days: int = Field(
+        90, ge=1, le=3_650, description="How long the failure bucket keeps records that cannot be embedded."
     )
 
     @field_validator("bootstrap_servers")
@@ -150,12 +195,55 @@ class Kafka(_Context):
             raise ValueError(
                 "secret_arn should be given only with sasl_mechanism SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"
             )
+        if self.root_certificate_secret_arn is not None and not self.checks_certificate:
+            raise ValueError("root_certificate_secret_arn should be given only with SSL, SCRAM or PLAIN")
         return self
+
+    @model_validator(mode="after")
+    def _poller_keys(self) -> Self:
+        given = [key for key in _PROVISIONED_KEYS if getattr(self, key) is not None]
+        if self.poller == "default" and given:
+            raise ValueError(f"{', '.join(given)} should be given only with poller provisioned: Lambda takes no others")
+        if self.pollers.minimum > self.pollers.maximum:
+            raise ValueError(
+                f"minimum_pollers should be at most maximum_pollers, got {self.pollers.minimum} and "
+                f"{self.pollers.maximum}"
+            )
+        return self
+
+    @property
+    def pollers(self) -> "ProvisionedPollers":
+        """What provisioned mode is configured with."""
+        given = {key: getattr(self, field) for field, key in _PROVISIONED_KEYS.items()}
+        return ProvisionedPollers(**{key: value for key, value in given.items() if value is not None})
+
+    @property
+    def checks_certificate(self) -> bool:
+        """Whether the event source speaks TLS with brokers of your own."""
+        return self.security_protocol == "SSL" or self.takes_password
 
     @property
     def takes_password(self) -> bool:
         """Whether the broker asks for a user name and a password."""
         return self.sasl_mechanism in {"SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"}
+
+
+@dataclass(frozen=True)
+class ProvisionedPollers:
+    """How a provisioned event source polls and gives up. A day of attempts outlasts most outages of ClickHouse."""
+
+    minimum: int = 1
+    maximum: int = 2
+    retry_attempts: int = 100
+    record_age_seconds: int = 86_400
+
+
+_PROVISIONED_KEYS = {
+    "minimum_pollers": "minimum",
+    "maximum_pollers": "maximum",
+    "maximum_retry_attempts": "retry_attempts",
+    "maximum_record_age_seconds": "record_age_seconds",
+}
 
 
 class Vpc(_Context):
@@ -201,12 +289,23 @@ class StackSettings(_Context):
     kafka: Kafka | None = Field(
         None,
         description="Where embedding requests go. "
-        "Unset: summaries are written, their embedding requests are counted as failed.",
+        "Unset: summaries are written, their embedding requests are counted as failed, and nothing reads a queue.",
     )
-    embedding_models: tuple[Annotated[str, Field(pattern=r"^[\w./:@-]+$")], ...] = Field(
+    embedding_models: tuple[str, ...] = Field(
         c.DEFAULT_EMBEDDING_MODELS,
         min_length=1,
-        description="Models that each summary is to be embedded with; a name carries its dimension.",
+        max_length=10,
+        description="Models that each summary is to be embedded with; a name carries its dimension. Search asks the "
+        "first.",
+    )
+    embedding_endpoint: EmbeddingEndpoint = Field(
+        EmbeddingEndpoint(), description="How the embedding models are reached."
+    )
+    embedding_max_input_tokens: int = Field(
+        c.MAX_EMBEDDING_INPUT_TOKENS,
+        ge=16,
+        le=1_000_000,
+        description="Tokens of a text that the embedding models read; longer texts are cut.",
     )
     vpc: Vpc | None = Field(None, description="Network of the functions that leave AWS. Unset: the public internet.")
 
@@ -221,6 +320,24 @@ class StackSettings(_Context):
         if "team_id" in value:
             raise ValueError("team_id belongs to an entry of schedules: this one is for all teams")
         return _checked_execution_input(value)
+
+    @field_validator("embedding_models")
+    @classmethod
+    def _model_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            EmbeddingModelName.parse(name)
+        if len(set(value)) < len(value):
+            raise ValueError("each name should stand once")
+        return value
+
+    @model_validator(mode="after")
+    def _reachable_brokers(self) -> Self:
+        if self.kafka is not None and not self.kafka.sasl_mechanism and self.vpc is None:
+            raise ValueError(
+                "vpc should be given with kafka.security_protocol PLAINTEXT or SSL: Lambda reads from brokers that ask "
+                "for no credentials only within a VPC"
+            )
+        return self
 
     @field_validator("schedules")
     @classmethod

@@ -38,6 +38,8 @@ class TraceSummarizationStack(Stack):
         self._output("ModelSecretArn", functions.model_secret.arn)
         if functions.embedding_queue.secret is not None:
             self._output("KafkaSecretArn", functions.embedding_queue.secret.arn)
+        if functions.failure_bucket is not None:
+            self._output("FailureBucketName", functions.failure_bucket.name)
         self._output("AllTeamsRuleName", schedules.rules[0].rule_name)
         self._output("MissedRunsQueueUrl", schedules.dead_letter_queue.queue_url)
         for handler_module, function in functions.by_module.items():

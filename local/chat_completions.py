@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import quicktok
 
+from local.api_errors import RejectedRequest, well_formed
 from local.extractive import extractive_summary
 from local.model_faults import Fault
 from trace_summarization.constants import OFFLINE_MODEL
@@ -26,15 +27,6 @@ _BULLETS_ASKED = re.compile(r"(\d+) to (\d+) bullets")
 _NOTES_ASKED = re.compile(r"0 to (\d+) notes")
 _DEFAULT_BULLETS = (5, 10)
 _DEFAULT_NOTES = 5
-
-
-class RejectedRequest(Exception):
-    """A request that OpenAI's API would answer with an error too."""
-
-    def __init__(self, status: HTTPStatus, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.param = param
 
 
 class ChatRequest:
@@ -145,26 +137,9 @@ def _text_of(content: Any) -> str:
 
 
 def _tokens(text: str) -> int:
-    return int(quicktok.get_encoding(_ENCODING).count(_well_formed(text)))
+    return int(quicktok.get_encoding(_ENCODING).count(well_formed(text)))
 
 
 def _first_tokens(text: str, count: int) -> str:
     encoding = quicktok.get_encoding(_ENCODING)
-    return str(encoding.decode(encoding.encode_ordinary(_well_formed(text))[:count]))
-
-
-def _well_formed(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def json_of(body: bytes) -> Any:
-    """A request's body. Raises RejectedRequest when it is not JSON."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RejectedRequest(HTTPStatus.BAD_REQUEST, "the body is not JSON") from error
-
-
-def error_body(message: str, kind: str, param: str | None = None) -> dict[str, Any]:
-    """An error in OpenAI's form."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": None}}
+    return str(encoding.decode(encoding.encode_ordinary(well_formed(text))[:count]))

@@ -10,6 +10,7 @@ from local.commands.preview import preview
 from local.commands.run import run
 from local.commands.schedule import schedule
 from local.commands.schema import schema
+from local.commands.search import search
 from local.commands.summaries import summaries
 from local.commands.teams import teams
 from local.commands.up import up
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (up, load, run, estimate, teams, summaries, preview, schedule, schema, doctor, demo):
+for command in (up, load, run, estimate, teams, summaries, search, preview, schedule, schema, doctor, demo):
     main.add_command(command)

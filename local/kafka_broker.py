@@ -45,6 +45,12 @@ class KafkaBroker:
         self._port = port
         self._topics = tuple(topics)
         self._process: subprocess.Popen[bytes] | None = None
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """How often it has been started: what one generation held the next one does not know."""
+        return self._generation
 
     @property
     def bootstrap_servers(self) -> str:
@@ -71,6 +77,7 @@ class KafkaBroker:
                 working_directory=Path(tempfile.gettempdir()),
                 output=output,
             )
+            self._generation += 1
             try:
                 self._wait_until_listening(self._process, output)
                 self._create_topics()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
-Kind = Literal[
-    "nothing", "invalid_json", "wrong_schema", "refusal", "length", "content_filter", "reset", "delay", "code_fence"
-]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
+AnyKind = Literal["nothing", "reset", "delay"]
+ChatKind = Literal["invalid_json", "wrong_schema", "refusal", "length", "content_filter", "code_fence"]
+EmbeddingsKind = Literal["wrong_dimensions", "nan", "zeros", "shuffled", "missing_one", "duplicate_index"]
+RequestKind = Literal["chat", "embeddings"]
+_KINDS_OF: Final[Mapping[RequestKind, tuple[str, ...]]] = {
+    "chat": (*get_args(AnyKind), *get_args(ChatKind)),
+    "embeddings": (*get_args(AnyKind), *get_args(EmbeddingsKind)),
+}
+KINDS: Final[tuple[str, ...]] = (*get_args(AnyKind), *get_args(ChatKind), *get_args(EmbeddingsKind))
 
 
 class InvalidFault(ValueError):
@@ -20,7 +25,11 @@ class InvalidFault(ValueError):
 
 @dataclass
 class Fault:
-    """One fault. It applies to requests whose user message contains `match` (any, when None), `times` times.
+    """One fault. It applies, `times` times, to requests with `match` in the user message or an input (any, when None).
+
+    A status and the kinds `nothing`, `reset` and `delay` apply to chat and embeddings alike (`sent` tells them apart:
+    only one has `messages`, only the other `input`), all other kinds to one of them; `wrong_dimensions`, `nan` and
+    `zeros` to the vectors of those inputs alone that contain `match`.
 
     With `sent` it applies only to requests that send these parameters: dotted paths (`response_format.type`,
     `messages.0.role`) to their values, null for any value. So a dialect can be scripted: an endpoint that knows no
@@ -65,11 +74,12 @@ class FaultScript:
         """Have no faults."""
         self.replace([])
 
-    def take(self, user_message: str, parameters: Mapping[str, Any]) -> Fault | None:
-        """The fault that this request runs into, used up by one."""
+    def take(self, of: RequestKind, texts: Sequence[str], parameters: Mapping[str, Any]) -> Fault | None:
+        """The fault that a request with these texts runs into, used up by one."""
         with self._lock:
             for fault in self._faults:
-                applies = fault.match is None or fault.match in user_message
+                applies = fault.kind is None or fault.kind in _KINDS_OF[of]
+                applies = applies and (fault.match is None or any(fault.match in text for text in texts))
                 applies = applies and all(_sends(parameters, path, value) for path, value in fault.sent.items())
                 applies = applies and (fault.times is None or fault.times > 0)
                 if applies and (fault.share >= 1 or self._lottery.random() < fault.share):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.child_process import start_child, stop_child
@@ -22,13 +23,21 @@ class ModelProcess:
     Args:
         port: 0 chooses a free one.
         request_log: file that gets one JSON line per request; its folder gets the server's own output.
-        latency_seconds: how long every answer takes at least.
+        latency_seconds: how long every chat answer takes at least.
+        embedding_dimensions: models that are served with vectors by chance, and how many numbers these have.
     """
 
-    def __init__(self, port: int, request_log: Path, latency_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        port: int,
+        request_log: Path,
+        latency_seconds: float = 0.0,
+        embedding_dimensions: Mapping[str, int] | None = None,
+    ) -> None:
         self._port = port
         self._request_log = request_log
         self._latency_seconds = latency_seconds
+        self._embedding_dimensions = embedding_dimensions or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,6 +50,8 @@ class ModelProcess:
         output_path = self._request_log.with_name("model_server.log")
         command = [sys.executable, "-m", "local.model_server", "--port", str(self._port)]
         command += ["--latency-seconds", str(self._latency_seconds), "--log", str(self._request_log)]
+        for name, dimensions in self._embedding_dimensions.items():
+            command += ["--embedding-dimensions", f"{name}={dimensions}"]
         environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": f"{PROJECT_ROOT / 'lambdas'}:{PROJECT_ROOT}"}
         with output_path.open("wb") as output:
             self._process = start_child(command, environment=environment, working_directory=PROJECT_ROOT, output=output)

@@ -14,6 +14,8 @@ from adapters.schema import apply_schema
 from infra.synthesis import cached_synthesis, host_context
 from local.aws import LocalAws
 from local.clickhouse_server import ClickHouseServer
+from local.event_source import EventSourcePoller
+from local.event_source_mapping import EventSourceMapping
 from local.kafka_broker import KafkaBroker
 from local.lambda_function import ACCOUNT_ID, REGION, FunctionSpec
 from local.lambda_runtime import LambdaRuntime
@@ -21,9 +23,12 @@ from local.model_process import ModelProcess
 from local.stack_info import ACCESS_KEY, OFFLINE_PROVIDER, PROJECT_ROOT, StackInfo
 from local.stack_options import ModelEndpoint, StackOptions
 from local.template import Arns, Resource, Template
-from trace_summarization.constants import EMBEDDING_TOPIC
+from trace_summarization.constants import EMBEDDING_TOPIC, OFFLINE_EMBEDDING_MODEL
 from trace_summarization.team_settings import NO_SETTINGS
 
+# What the template needs to have an event source; the local broker's address is put in afterwards.
+_PLACEHOLDER_BROKER = {"bootstrap_servers": "127.0.0.1:9092", "security_protocol": "PLAINTEXT"}
+_PLACEHOLDER_NETWORK = {"subnet_ids": ["subnet-00000000"], "security_group_ids": ["sg-00000000"]}
 _LAMBDA_PYTHON = PROJECT_ROOT / ".venv" / "lambda-runtime" / "bin" / "python"
 
 
@@ -49,6 +54,7 @@ class Stack:
         self.aws = LocalAws(options.aws_port, options.backoff_scale)
         self.model: ModelProcess | None = None
         self.runtime: LambdaRuntime | None = None
+        self.poller: EventSourcePoller | None = None
 
     def start(self) -> StackInfo:
         """Start everything; on any failure stop what was started and raise its error."""
@@ -75,7 +81,7 @@ class Stack:
         log_dir = options.data_dir / "logs"
         log_dir.mkdir(parents=True, exist_ok=True)
         self._say("Reading the state machines from the CDK app (synthesized when changed, about 30 s)")
-        template = Template(cached_synthesis({**host_context(), **options.context}))
+        template = Template(cached_synthesis({**host_context(), **_local_context(options), **options.context}))
         if self._owns_clickhouse:
             self._enter("ClickHouse", self.clickhouse)
         self._enter("Kafka", self.kafka)
@@ -84,6 +90,7 @@ class Stack:
         resources = _LocalResources(template, self.aws)
         resources.create_secrets(self._secret_values(endpoint))
         resources.create_tables()
+        failure_bucket = resources.create_bucket()
         overrides = self._environment_overrides()
         functions = resources.functions(overrides, options.function_environment)
         self.runtime = LambdaRuntime(functions, _LAMBDA_PYTHON, log_dir, options.workers)
@@ -91,6 +98,7 @@ class Stack:
         self.aws.register_functions(self.runtime)
         coordinator_arn, team_machine_arn = resources.create_state_machines()
         environment = {name: value for function in functions for name, value in function.environment.items()}
+        names = {function.handler.split(".")[1]: function.name for function in functions}
         self.aws.client("ssm").put_parameter(
             Name=environment["ALLOWED_TEAM_IDS_PARAMETER"], Type="String", Value=json.dumps(options.allowed_team_ids)
         )
@@ -113,13 +121,30 @@ class Stack:
             clickhouse_events_table=environment["CLICKHOUSE_EVENTS_TABLE"],
             kafka_bootstrap_servers=self.kafka.bootstrap_servers,
             kafka_topic=environment["KAFKA_TOPIC"],
+            failure_bucket=failure_bucket,
+            embed_function=names["embed_documents"],
+            search_function=names["search_summaries"],
+            requeue_function=names["requeue_embeddings"],
+            embedding_models=tuple(environment["EMBEDDING_MODELS"].split(",")),
             model_base_url=endpoint.base_url,
             model_provider=endpoint.provider or endpoint.base_url,
         )
         with clickhouse_connect.get_client(host=info.clickhouse_host, port=info.clickhouse_port) as client:
             apply_schema(client, info.clickhouse_database, info.clickhouse_events_table)
+        if options.poller:
+            self._start_poller(resources.event_source_mapping(), self.runtime, failure_bucket)
         self._say("Schema applied; ready")
         return info
+
+    def _start_poller(self, mapping: EventSourceMapping, runtime: LambdaRuntime, failure_bucket: str) -> None:
+        self.poller = EventSourcePoller(
+            mapping, self.kafka, runtime, self.aws.client("s3"), failure_bucket, self._options.backoff_scale
+        )
+        self.poller.start()
+        # The batch under way ends with the runtime, before the broker and the bucket go.
+        self._running.callback(self.poller.join)
+        self._running.callback(runtime.stop)
+        self._running.callback(self.poller.stop)
 
     def _enter(self, name: str, engine: ClickHouseServer | KafkaBroker | LocalAws) -> None:
         engine.start()
@@ -149,6 +174,7 @@ class Stack:
                 "secure": False,
             },
             "MODEL_SECRET_ARN": model,
+            "EMBEDDING_SECRET_ARN": model,
         }
 
     def _environment_overrides(self) -> dict[str, str]:
@@ -164,6 +190,16 @@ class Stack:
             "KAFKA_SASL_MECHANISM": "",
             "KAFKA_SECRET_ARN": "",
         }
+
+
+def _local_context(options: StackOptions) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "kafka": {**_PLACEHOLDER_BROKER, "poller": options.poller_mode},
+        "vpc": _PLACEHOLDER_NETWORK,
+    }
+    if options.model is None:
+        context["embedding_models"] = [OFFLINE_EMBEDDING_MODEL]
+    return context
 
 
 class _LocalResources:
@@ -200,6 +236,20 @@ class _LocalResources:
             client.update_time_to_live(TableName=created["TableName"], TimeToLiveSpecification=expiry)
             self._refs[table.logical_id] = created["TableName"]
             self._arns[table.logical_id] = created["TableArn"]
+
+    def create_bucket(self) -> str:
+        """Create the template's S3 bucket. Returns its name."""
+        (bucket,) = self._template.of_type("AWS::S3::Bucket")
+        name = bucket.properties.get("BucketName", bucket.logical_id.lower())
+        self._aws.client("s3").create_bucket(Bucket=name)
+        self._refs[bucket.logical_id] = name
+        self._arns[bucket.logical_id] = f"arn:aws:s3:::{name}"
+        return str(name)
+
+    def event_source_mapping(self) -> EventSourceMapping:
+        """The template's event source; the functions have to be there already."""
+        (mapping,) = self._template.of_type("AWS::Lambda::EventSourceMapping")
+        return EventSourceMapping.of(mapping.logical_id, Arns(self._refs, self._arns).resolve(mapping.properties))
 
     def functions(
         self, overrides: Mapping[str, str], by_handler: Mapping[str, Mapping[str, str]]

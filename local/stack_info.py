@@ -41,6 +41,11 @@ class StackInfo(BaseModel):
     clickhouse_events_table: str
     kafka_bootstrap_servers: str
     kafka_topic: str
+    failure_bucket: str
+    embed_function: str
+    search_function: str
+    requeue_function: str
+    embedding_models: tuple[str, ...]
     model_base_url: str
     model_provider: str
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from trace_summarization.constants import ALLOWED_TEAM_IDS
+
+PollerMode = Literal["default", "provisioned"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class StackOptions:
     """How a stack starts. Ports of 0 are chosen.
 
     `data_dir` holds logs and the allowlist, and ClickHouse's data when `persistent`. `function_environment` overrides
-    variables by handler name (`summarize_trace`), `backoff_scale` shortens the waiting of every `Retry`, and `context`
-    adds CDK context keys.
+    variables by handler name (`summarize_trace`), `backoff_scale` shortens the waiting of every `Retry` and of
+    the poller, and `context` adds CDK context keys. Without `poller` nothing reads the queue of embedding requests;
+    `poller_mode` is the context key `kafka.poller`.
     """
 
     data_dir: Path
@@ -47,3 +50,5 @@ class StackOptions:
     backoff_scale: float = 1.0
     function_environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
+    poller: bool = True
+    poller_mode: PollerMode = "default"

@@ -44,7 +44,9 @@ def bench(clickhouse_server: "ClickHouseServer", tmp_path_factory: pytest.TempPa
     from tests.flow.http_proxy import HttpProxy
     from tests.flow.workbench import Workbench
 
-    options = StackOptions(data_dir=tmp_path_factory.mktemp("stack"), persistent=False, workers=4, backoff_scale=0.02)
+    options = StackOptions(
+        data_dir=tmp_path_factory.mktemp("stack"), persistent=False, workers=4, backoff_scale=0.02, poller=False
+    )
     proxy = HttpProxy(clickhouse_server.port)
     with Stack(options, clickhouse=clickhouse_server) as stack:
         info = stack.start()

@@ -3,8 +3,6 @@
 import json
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ from adapters.model_answers import (
     typed_error,
     usage_in,
 )
+from adapters.model_client import Headers, ModelClient
 from adapters.model_dialects import Dialect
 from adapters.secrets import ModelSecret
 from trace_summarization import constants as c
@@ -33,9 +32,7 @@ from trace_summarization.errors import (
 from trace_summarization.models import ModelUsage
 from trace_summarization.ports import ModelAnswer, ModelRequest, Spending
 
-_CONNECT_TIMEOUT_SECONDS: Final = 10.0
 _FLEX: Final = "flex"
-_UNSENT_KEY: Final = "none"  # the client needs one
 _JITTER: Final = random.SystemRandom()
 
 
@@ -50,7 +47,7 @@ class OpenAiSummaryModel:
     def __init__(self, endpoint: ModelSecret) -> None:
         self._endpoint = endpoint
         self._dialects: dict[str, Dialect] = {}
-        self._connect()
+        self._client = ModelClient(endpoint)
 
     @property
     def provider(self) -> str:
@@ -60,7 +57,6 @@ class OpenAiSummaryModel:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-        self._caller.shutdown(wait=False)
 
     def answer(self, request: ModelRequest, timeout_seconds: float, spending: Spending) -> ModelAnswer:
         """Ask for a summary. See `SummaryModel.answer`."""
@@ -75,7 +71,7 @@ class OpenAiSummaryModel:
                     raise question.failure from None
                 raise
             # Chained errors would carry the provider's message, which can quote the prompt, into logs: `from None`.
-            except (openai.APIError, json.JSONDecodeError, FutureTimeoutError) as error:
+            except (openai.APIError, json.JSONDecodeError, TimeoutError) as error:
                 failure = typed_error(error, question.seconds_for_last_call)
                 question.failed(failure, paid=not is_unbilled(error))
                 adapted = _adapted(dialect, error, failure, parameters)
@@ -111,37 +107,13 @@ class OpenAiSummaryModel:
         return completion, usage
 
     def _call(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
-        # The client's own timeout bounds each wait for data, and gateways drip blanks to keep a connection open.
-        call = self._caller.submit(self._create, parameters, timeout_seconds)
-        try:
-            return call.result(timeout_seconds)
-        except FutureTimeoutError:
-            self._abandon()
-            raise
+        def create(client: openai.OpenAI, timeout: openai.Timeout, headers: Headers) -> ChatCompletion:
+            completion: ChatCompletion = client.chat.completions.create(
+                **parameters, timeout=timeout, extra_headers=headers
+            )
+            return completion
 
-    def _create(self, parameters: dict[str, Any], timeout_seconds: float) -> ChatCompletion:
-        timeout = openai.Timeout(timeout_seconds, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout_seconds))
-        # Without a key there is no bearer token, which endpoints with a key in another header take for a wrong one.
-        headers = {"Authorization": openai.Omit()} if self._endpoint.api_key is None else {}
-        completion: ChatCompletion = self._client.chat.completions.create(
-            **parameters, timeout=timeout, extra_headers={**headers, **self._endpoint.headers}
-        )
-        return completion
-
-    def _connect(self) -> None:
-        endpoint = self._endpoint
-        self._client = openai.OpenAI(
-            api_key=endpoint.api_key or _UNSENT_KEY,
-            base_url=endpoint.base_url,
-            default_query=dict(endpoint.query),
-            max_retries=0,
-        )
-        self._caller = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-
-    def _abandon(self) -> None:
-        """Leave a call that takes too long behind, with its connection and thread, and start afresh."""
-        self.close()
-        self._connect()
+        return self._client.call(create, timeout_seconds)
 
 
 class _Question:

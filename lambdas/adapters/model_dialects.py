@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import openai
 
+from adapters.rejections import complaint_about, head_of, parameter_named_in
 from trace_summarization.ports import ChatMessage, ModelRequest
 from trace_summarization.prompts import RESPONSE_SCHEMA, RESPONSE_SCHEMA_NAME, schema_prompt, sized_response_schema
 from trace_summarization.requests import reasoning_effort
@@ -22,7 +23,6 @@ AnswerFormat = Literal["json_schema", "json_object", "text"]
 # OpenAI and most gateways answer 400, FastAPI servers 422, OpenRouter 404, Ollama and llama.cpp also 500, others 501.
 _STATUSES_OF_DIALECT: Final = (400, 404, 422, 500, 501)
 _LIMIT_RENAMINGS: Final = 2  # to the older name and back
-_READ_OF_AN_ERROR: Final = 2_000  # characters: the head names the parameter, and the rest can hold the prompt
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Dialect:
         """The dialect that leaves out what the error rejects; None when it rejects nothing of what was sent."""
         if error.status_code not in _STATUSES_OF_DIALECT:
             return None
-        named = _parameter_named_in(error)
-        text = _head(error)
+        named = parameter_named_in(error)
+        text = head_of(error)
         for rule in _RULES:
             if rule.is_sent(sent) and rule.is_meant_by(named, text):
                 adapted = rule.without(self)
@@ -107,18 +107,10 @@ class _Rule:
             return False
         if named:
             return re.match(self.parameter, named) is not None
-        near = rf"({self.names}){_NEAR}({_COMPLAINT})|({_COMPLAINT}){_NEAR}({self.names})"
+        near = complaint_about(self.names)
         meant = near if self.complaints is None else f"{near}|{self.complaints}"
         return re.search(meant, text, re.IGNORECASE | re.DOTALL) is not None
 
-
-# The words of a trace can stand anywhere in an error that quotes it, so that a parameter's name alone means nothing.
-_COMPLAINT: Final = (
-    r"(\bnot|n't|\bun) ?(support|available|permitted|allowed|accepted|recogni[sz]ed)|\bunknown|\bunexpected|\binvalid\b"
-    r"|\bextra|\benabled only|\bshould be\b"
-)
-_NEAR: Final = r".{0,100}?"
-_ECHO: Final = re.compile(r"""['"]input\\*['"]\s*:""")  # where Pydantic goes on to quote what it was given
 
 _LIST_SIZES: Final = r"\b(min|max)Items\b|schema contains features"
 
@@ -185,14 +177,3 @@ _RULES: Final = (
         complaints="roles must alternate|system messages? (is|are) not",
     ),
 )
-
-
-def _parameter_named_in(error: openai.APIStatusError) -> str:
-    # LiteLLM writes out that there is none.
-    return error.param if isinstance(error.param, str) and error.param != "None" else ""
-
-
-def _head(error: openai.APIStatusError) -> str:
-    text = error.response.text[:_READ_OF_AN_ERROR]
-    echo = _ECHO.search(text)
-    return text[: echo.start()] if echo else text

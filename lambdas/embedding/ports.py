@@ -1,8 +1,8 @@
 """What embedding and search ask of the outside world. `adapters/` implements these; nothing here imports a driver."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from embedding.models import EmbeddingModelName
@@ -33,13 +33,15 @@ class Document:
     @property
     def key(self) -> "DocumentKey":
         """What of a document is one row: a later version of it replaces the earlier one."""
-        return DocumentKey(self.product, self.document_type, self.model_name, self.rendering, self.document_id)
+        day = self.timestamp.astimezone(UTC).date()
+        return DocumentKey(day, self.product, self.document_type, self.model_name, self.rendering, self.document_id)
 
 
 @dataclass(frozen=True)
 class DocumentKey:
-    """Identity of a team's document within the UTC day of its timestamp."""
+    """Identity of a team's document; the day is the UTC day of its timestamp."""
 
+    day: date
     product: str
     document_type: str
     model_name: str
@@ -69,12 +71,23 @@ class EmbeddingStore(Protocol):
         """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
 
 
+@dataclass(frozen=True)
+class EmbeddingAnswer:
+    """What an endpoint answered: a vector per text, and how many tokens it counted, over all that it answered for this.
+
+    `input_tokens` is None where the endpoint does not say.
+    """
+
+    vectors: Sequence[Vector]
+    input_tokens: int | None
+
+
 class EmbeddingModel(Protocol):
     """An endpoint that turns texts into vectors. Errors: the `Model*` classes and EmbeddingInputRejected."""
 
     def embed(
         self, model: EmbeddingModelName, texts: Sequence[str], seconds_left: Callable[[], float]
-    ) -> Sequence[Vector]:
+    ) -> EmbeddingAnswer:
         """One vector per text, in their order, unchecked but for their number.
 
         At most MAX_EMBEDDING_INPUTS texts of MAX_EMBEDDING_REQUEST_TOKENS together: one request, repeated after 429 and
@@ -83,13 +96,20 @@ class EmbeddingModel(Protocol):
 
 
 @dataclass(frozen=True)
-class BrokenRecord:
-    """A record that no attempt will ever embed: where it stood, what it holds, and why not."""
+class RecordPosition:
+    """Where a record stands in Kafka."""
 
     topic: str
     partition: int
     offset: int
-    value: bytes
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A record that no attempt will ever embed: where it stood, what it holds (None: nothing), and why not."""
+
+    position: RecordPosition
+    value: bytes | None
     reason: str
 
 
@@ -98,3 +118,6 @@ class FailurePlace(Protocol):
 
     def keep(self, record: BrokenRecord) -> None:
         """Return when it is kept. The same record again replaces itself."""
+
+    def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
+        """Which of these records are kept already."""

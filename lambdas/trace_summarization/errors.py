@@ -19,6 +19,7 @@
         |-- ClickHouseAtCapacity     more load would make it worse: a later run recovers
         |-- ClickHouseQueryFailed    rejected: SQL, schema, rights
         |-- ModelRejectedRequest     4xx other than 429, and 429 for an exhausted quota
+        |   `-- EmbeddingModelUnknown  the endpoint has no such model
         |-- ModelInputTooLong        the trace does not fit the model's context or its limit per minute
         |-- ModelRefused             a refusal or the content filter
         |-- ModelOutputCutOff        the answer did not fit its limit, nor did one asked to be shorter
@@ -124,6 +125,10 @@ class ModelRefused(FinalError):
 
 class ModelOutputCutOff(FinalError):
     """The answer was cut off at the output limit, and so was a second one that was asked to be shorter."""
+
+
+class EmbeddingModelUnknown(ModelRejectedRequest):
+    """The endpoint says that it has no embedding model of this name. Raised by the embedding model's adapter."""
 
 
 class EmbeddingInputRejected(FinalError):

@@ -43,16 +43,28 @@ def started_by(raw: object) -> str | None:
 
 
 def _problem(model: type[BaseModel], detail: ErrorDetails) -> str:
-    field = str(detail["loc"][0]) if detail["loc"] else "input"
+    model, path = _innermost(model, [str(part) for part in detail["loc"]])
+    field, named = path[-1] if path else "input", ".".join(path) or "input"
     if detail["type"] == "extra_forbidden":
-        return f"{_shown(field)[1:-1]}: unknown key; allowed are {', '.join(sorted(model.model_fields))}"
+        return f"{_shown(named)[1:-1]}: unknown key; allowed are {', '.join(sorted(model.model_fields))}"
     if detail["type"] == "missing":
-        return f"{field}: required, {allowed_values(model, field)}"
+        return f"{named}: required, {allowed_values(model, field)}"
     message = detail["msg"].removeprefix("Value error, ")
     given = _shown(detail["input"])
     if detail["type"] == "value_error":
-        return f"{field}: {given} {message}"
-    return f"{field}: {given} is not allowed; allowed is {allowed_values(model, field) or message}"
+        return f"{named}: {given} {message}"
+    return f"{named}: {given} is not allowed; allowed is {allowed_values(model, field) or message}"
+
+
+def _innermost(model: type[BaseModel], location: list[str]) -> tuple[type[BaseModel], list[str]]:
+    """The model that the field at fault belongs to, and the field's names from the outermost in: `filters`, `mode`."""
+    path = location[:1]
+    for part in location[1:]:
+        inner = model.model_fields[path[-1]].annotation if path[-1] in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break  # what pydantic adds for its own sake, such as the member of a union
+        model, path = inner, [*path, part]
+    return model, path
 
 
 def allowed_values(model: type[BaseModel], field: str) -> str:
@@ -66,6 +78,8 @@ def allowed_values(model: type[BaseModel], field: str) -> str:
         return f"a number above {schema['exclusiveMinimum']:g}, at most {schema['maximum']:g}"
     if schema.get("type") == "boolean":
         return "true or false"
+    if "$ref" in schema:
+        return "a JSON object"
     if "pattern" in schema:
         return f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
     return ""
@@ -74,7 +88,7 @@ def allowed_values(model: type[BaseModel], field: str) -> str:
 def _schema(model: type[BaseModel], field: str) -> dict[str, Any]:
     """The field's JSON schema; of an optional field, that of its value."""
     schema: dict[str, Any] = model.model_json_schema()["properties"].get(field, {})
-    return next((kind for kind in schema.get("anyOf", []) if kind["type"] != "null"), schema)
+    return next((kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"), schema)
 
 
 def _shown(value: object) -> str:

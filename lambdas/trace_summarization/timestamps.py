@@ -8,21 +8,27 @@ from pydantic import BeforeValidator, PlainSerializer
 
 # RFC 3339, section 5.6; `datetime.fromisoformat` alone would also take dates, week dates and times without offset.
 _RFC_3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.\d+)?([Zz]|[+-]\d{2}:\d{2})",
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})",
     re.ASCII,
 )
 
 
 def parse_rfc3339(text: str) -> datetime:
     """UTC time of an RFC 3339 text with offset, cut to whole seconds. Raises ValueError."""
+    return parse_microseconds(text).replace(microsecond=0)
+
+
+def parse_microseconds(text: str) -> datetime:
+    """UTC time of an RFC 3339 text with offset, cut to microseconds. Raises ValueError."""
     match = _RFC_3339.fullmatch(text)
     if match is None:
         raise ValueError("is not an RFC 3339 time with offset, such as 2025-01-15T12:00:00Z")
-    day, time, offset = match.groups()
+    day, time, fraction, offset = match.groups()
     try:
-        return datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}").astimezone(UTC)
+        moment = datetime.fromisoformat(f"{day}T{time}{'+00:00' if offset in 'Zz' else offset}").astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"is not an RFC 3339 time: {error}") from error
+    return moment.replace(microsecond=int(f"{fraction or '':0<6.6}"))
 
 
 def format_rfc3339(moment: datetime) -> str:

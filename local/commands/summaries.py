@@ -67,15 +67,16 @@ def readable(row: Mapping[str, Any]) -> str:
             f" · {row['text_repr_length']:,} characters read · {row['mode']} · {row['model']}",
             dim=True,
         ),
-        *_items(row["bullets"], width),
+        *item_lines(row["bullets"], width),
     ]
     if row["interesting_notes"]:
-        lines += ["Notes:", *_items(row["interesting_notes"], width)]
+        lines += ["Notes:", *item_lines(row["interesting_notes"], width)]
     lines += ["Flow:", *(f"    {line}" for line in row["flow_diagram"].splitlines()), ""]
     return "\n".join(lines)
 
 
-def _items(items: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+def item_lines(items: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """Bullets or notes on a terminal, each with the lines that show it."""
     lines = []
     for item in items:
         references = f" [{item['line_refs'] if item['verified'] else 'unverified'}]"

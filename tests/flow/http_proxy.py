@@ -97,6 +97,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._relay()
 
+    def do_PUT(self) -> None:
+        self._relay()
+
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come: what is written stays in the buffer otherwise, and clients wait for it."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def _relay(self) -> None:
         body = self._body()
         proxy = self.server.proxy  # type: ignore[attr-defined] # BaseServer knows no proxy
@@ -127,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             name: value
             for name, value in self.headers.items()
-            if name.lower() not in ("host", "connection", "transfer-encoding", "content-length")
+            if name.lower() not in ("host", "connection", "transfer-encoding", "content-length", "expect")
         }
         upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from adapters.secrets import ClickHouseSecret, KafkaSecret, ModelSecret
-from infra.settings import ContextError, StackSettings
+from infra.settings import ContextError, ProvisionedPollers, StackSettings
 from infra.synthesis import SynthesisError, synthesize
 from tests.golden_file import assert_golden_text
 from tests.infra.conftest import CUSTOM_CONTEXT
@@ -19,6 +19,9 @@ CONFIGURATION_PAGE = Path(__file__).resolve().parents[2] / "docs" / "configurati
 BROKER = "b-1.example.com:9096"
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:kafka-AbCdEf"
 CLUSTER_ARN = "arn:aws:kafka:eu-central-1:111122223333:cluster/events/0f3c-1"
+
+NETWORK = {"vpc": {"subnet_ids": ["subnet-0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}}
+_PLAINTEXT = {"bootstrap_servers": BROKER, "security_protocol": "PLAINTEXT"}
 
 
 def _schedule(**changes: Any) -> dict[str, Any]:
@@ -142,6 +145,30 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (_kafka(topic="embedding requests"), ["kafka.topic", "embedding requests"]),
     ({"embedding_models": []}, ["embedding_models", "at least 1"]),
     ({"embedding_models": "text-embedding-3-small-1536"}, ["embedding_models", "text-embedding-3-small", "array"]),
+    ({"embedding_models": ["text-embedding-3-small"]}, ["embedding_models", "a model and its dimension"]),
+    ({"embedding_models": ["m-1", "m-1"]}, ["embedding_models", "once"]),
+    ({"embedding_models": [f"m-{number}" for number in range(1, 12)]}, ["embedding_models", "at most 10"]),
+    ({"embedding_endpoint": {"secret_arn": "x"}}, ["embedding_endpoint.secret_arn", "arn:aws"]),
+    ({"embedding_max_input_tokens": 1}, ["embedding_max_input_tokens", "1", "16"]),
+    ({"kafka": _PLAINTEXT}, ["vpc", "PLAINTEXT"]),
+    ({"kafka": {**_PLAINTEXT, "security_protocol": "SSL"}}, ["vpc", "SSL"]),
+    (_kafka(batch_size=0), ["kafka.batch_size", "0", "1"]),
+    (_kafka(batch_size=10_001), ["kafka.batch_size", "10001", "10000"]),
+    (_kafka(batch_window_seconds=301), ["kafka.batch_window_seconds", "301", "300"]),
+    (_kafka(failure_retention_days=0), ["kafka.failure_retention_days", "0", "1"]),
+    (_kafka(poller="fast"), ["kafka.poller", "fast", "'default' or 'provisioned'"]),
+    (_kafka(minimum_pollers=1), ["kafka", "minimum_pollers", "poller provisioned"]),
+    (_kafka(maximum_pollers=1), ["kafka", "maximum_pollers", "poller provisioned"]),
+    (_kafka(maximum_retry_attempts=1), ["kafka", "maximum_retry_attempts", "poller provisioned"]),
+    (_kafka(maximum_record_age_seconds=60), ["kafka", "maximum_record_age_seconds", "poller provisioned"]),
+    (_kafka(poller="provisioned", minimum_pollers=3), ["kafka", "minimum_pollers", "maximum_pollers", "3 and 2"]),
+    (_kafka(poller="provisioned", maximum_retry_attempts=-1), ["kafka.maximum_retry_attempts", "-1", "0"]),
+    (_kafka(poller="provisioned", maximum_record_age_seconds=59), ["kafka.maximum_record_age_seconds", "59", "60"]),
+    (_kafka(root_certificate_secret_arn="x"), ["kafka.root_certificate_secret_arn", "arn:aws"]),
+    (
+        _kafka(sasl_mechanism="AWS_MSK_IAM", cluster_arn=CLUSTER_ARN, root_certificate_secret_arn=SECRET_ARN),
+        ["kafka", "root_certificate_secret_arn", "SSL, SCRAM or PLAIN"],
+    ),
     ({"vpc": {"subnet_ids": ["subnet-0a1b2c3d"]}}, ["vpc.security_group_ids", "missing"]),
     ({"vpc": {"subnet_ids": ["a"], "security_group_ids": ["sg-0a1b2c3d"]}}, ["vpc.subnet_ids[0]", "subnet-"]),
 ]
@@ -180,9 +207,15 @@ def test_synthesis_ends_with_the_message_and_no_traceback(tmp_path: Path) -> Non
     ],
 )
 def test_only_password_mechanisms_take_a_password(choices: dict[str, Any], expected: bool) -> None:
-    kafka = StackSettings.from_context(_kafka(**choices)).kafka
+    kafka = StackSettings.from_context({**_kafka(**choices), **NETWORK}).kafka
     assert kafka is not None
     assert kafka.takes_password is expected
+
+
+def test_a_provisioned_poller_has_defaults_for_what_is_not_chosen() -> None:
+    kafka = StackSettings.from_context(_kafka(poller="provisioned", maximum_pollers=4)).kafka
+    assert kafka is not None
+    assert kafka.pollers == ProvisionedPollers(minimum=1, maximum=4, retry_attempts=100, record_age_seconds=86_400)
 
 
 # --- documentation ---------------------------------------------------------------------------------------------------

@@ -20,17 +20,17 @@ _NAMES = ("FunctionName", "LogGroupName", "QueueName", "StateMachineName", "Role
 def _names(template: Template) -> Iterator[str]:
     for body in template.document["Resources"].values():
         properties = body.get("Properties", {})
-        yield from (properties[key] for key in _NAMES if key in properties)
+        yield from (readable(properties[key]) for key in _NAMES if key in properties)
         if "Name" in properties:
             yield properties["Name"]
     yield from (readable(output["Value"]) for output in template.document["Outputs"].values())
 
 
-def test_a_second_stack_shares_no_name_with_the_first(template: Template, custom_template: Template) -> None:
+def test_a_second_stack_shares_no_name_with_the_first(queue_template: Template, custom_template: Template) -> None:
     def fixed(names: Iterator[str]) -> set[str]:
         return {name for name in names if not name.startswith(("${", "arn:"))}
 
-    first, second = fixed(_names(template)), fixed(_names(custom_template))
+    first, second = fixed(_names(queue_template)), fixed(_names(custom_template))
     assert len(first) > 15
     assert not first & second
     assert all("staging-" in name for name in second)
@@ -43,7 +43,7 @@ def test_names_are_no_longer_than_aws_takes(custom_template: Template) -> None:
     for body in custom_template.document["Resources"].values():
         for kind, limit in limits.items():
             name = body.get("Properties", {}).get(kind)
-            if name is not None:
+            if isinstance(name, str):  # else it refers to a resource that has it
                 checked += 1
                 assert len(name.replace("staging", "x" * MAX_NAME_PREFIX_LENGTH)) <= limit, name
     assert checked > 10
@@ -68,7 +68,26 @@ def test_outputs_say_where_everything_is(template: Template) -> None:
         "SummarizeTraceFunctionName": "${FunctionsSummarizeTraceFunction}",
         "AggregateTeamFunctionName": "${FunctionsAggregateTeamFunction}",
         "AggregateRunFunctionName": "${FunctionsAggregateRunFunction}",
+        "SearchSummariesFunctionName": "${FunctionsSearchSummariesFunction}",
     }
+
+
+def test_a_queue_adds_its_functions_its_secret_and_its_bucket_to_the_outputs(
+    template: Template, queue_template: Template
+) -> None:
+    added = queue_template.document["Outputs"].keys() - template.document["Outputs"].keys()
+    outputs = {name: readable(queue_template.document["Outputs"][name]["Value"]) for name in added}
+    assert outputs == {
+        "KafkaSecretArn": "${FunctionsEmbeddingQueueSecret}",
+        "FailureBucketName": "${FunctionsFailureBucket}",
+        "EmbedDocumentsFunctionName": "${FunctionsEmbedDocumentsFunction}",
+        "RequeueEmbeddingsFunctionName": "${FunctionsRequeueEmbeddingsFunction}",
+    }
+
+
+def test_without_a_queue_nothing_reads_one(template: Template) -> None:
+    assert not template.resources("AWS::Lambda::EventSourceMapping")
+    assert not template.resources("AWS::S3::Bucket")
 
 
 _PARAMETERS = {
@@ -159,7 +178,14 @@ def test_functions_share_one_bundle_and_reserve_no_concurrency(template: Templat
 
 def test_only_functions_that_leave_aws_are_in_the_vpc(template: Template, custom_template: Template) -> None:
     attached = {name for name, function in custom_template.functions.items() if "VpcConfig" in function}
-    assert attached == {"sample_traces", "summarize_trace", "aggregate_team"}
+    assert attached == {
+        "sample_traces",
+        "summarize_trace",
+        "aggregate_team",
+        "search_summaries",
+        "embed_documents",
+        "requeue_embeddings",
+    }
     assert custom_template.functions["summarize_trace"]["VpcConfig"] == {
         "SubnetIds": ["subnet-0a1b2c3d"],
         "SecurityGroupIds": ["sg-0a1b2c3d"],

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import quicktok
 
 from trace_summarization import tokens
+from trace_summarization.encodings import CL100K_BASE, O200K_BASE, TokenEncoding
 from trace_summarization.errors import InvalidConfiguration
 
 
@@ -23,11 +25,14 @@ def test_counts_equal_those_of_another_implementation(text: str) -> None:
     assert tokens.count_tokens(text) == quicktok.get_encoding("o200k_base").count(text)
 
 
-@pytest.mark.parametrize("piece", ["a", "word ", "=", "日本語", " ", "\n", "line of text\n"])
-def test_two_million_characters_of_any_kind_are_counted(piece: str) -> None:
+@pytest.mark.parametrize("encoding", [O200K_BASE, CL100K_BASE], ids=lambda encoding: encoding.name)
+@pytest.mark.parametrize(
+    "piece", ["a", "word ", "=", "_-", "日本語", "e\u0301", "เที่ยว", "😀", " ", "\n", "line of text\n"]
+)
+def test_two_million_characters_of_any_kind_are_counted(piece: str, encoding: TokenEncoding) -> None:
     text = (piece * 2_000_000)[:2_000_000]
-    exact = quicktok.get_encoding("o200k_base").count(text)
-    assert exact <= tokens.count_tokens(text) <= exact + len(text) // 40
+    exact = quicktok.get_encoding(encoding.name).count(text)
+    assert exact <= encoding.count(text) <= exact + len(text) // 40
 
 
 def test_lone_surrogates_are_counted() -> None:
@@ -55,11 +60,9 @@ def test_models_of_another_encoding_get_a_margin(model: str, exact: bool) -> Non
     assert tokens.without_margin(115, model) == (115 if exact else 100)
 
 
-def test_a_changed_data_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("encoding", [O200K_BASE, CL100K_BASE], ids=lambda encoding: encoding.name)
+def test_a_changed_data_file_is_refused(encoding: TokenEncoding, tmp_path: Path) -> None:
     changed = tmp_path / "ranks"
-    changed.write_bytes(tokens.RANKS_FILE.read_bytes() + b"AAAA 200000\n")
-    monkeypatch.setattr(tokens, "RANKS_FILE", changed)
-    tokens._encoding.cache_clear()
+    changed.write_bytes(encoding.ranks_file.read_bytes() + b"AAAA 200000\n")
     with pytest.raises(InvalidConfiguration, match="SHA-256"):
-        tokens.count_tokens("x")
-    tokens._encoding.cache_clear()
+        replace(encoding, ranks_file=changed).count("x")

@@ -46,9 +46,9 @@ def _summary(server: ModelServer, text: str, mode: Any = "detailed") -> dict[str
     return summary
 
 
-def test_the_openai_client_lists_its_model(server: ModelServer) -> None:
+def test_the_openai_client_lists_its_models(server: ModelServer) -> None:
     client = openai.OpenAI(api_key="k", base_url=server.base_url)
-    assert [model.id for model in client.models.list()] == ["offline-extractive"]
+    assert [model.id for model in client.models.list()] == ["offline-extractive", "offline-wordllama"]
     client.close()
 
 
@@ -61,7 +61,7 @@ def test_only_the_trace_between_the_marks_is_summarized(server: ModelServer) -> 
     assert "Summarize" not in json.dumps(_summary(server, TEXT))
 
 
-def test_every_chat_request_is_logged_and_nothing_else(server: ModelServer, tmp_path: Path) -> None:
+def test_every_request_to_the_model_is_logged_and_nothing_else(server: ModelServer, tmp_path: Path) -> None:
     server.stop()
     logged = ModelServer(log=tmp_path / "log.jsonl")
     logged.start()
@@ -76,6 +76,7 @@ def test_every_chat_request_is_logged_and_nothing_else(server: ModelServer, tmp_
         logged.stop()
     assert requests["count"] == 2
     first, second = requests["entries"]
+    assert (first["kind"], second["kind"]) == ("chat", "chat")
     assert first["user_sha256"] == hashlib.sha256(b"One").hexdigest()
     assert (first["model"], first["status"], first["fault"], first["input_tokens"]) == ("m", 200, None, 8)
     assert first["output_tokens"] > 20
@@ -96,7 +97,6 @@ def test_a_scripted_status_carries_its_headers_and_body(server: ModelServer) -> 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "message"),
     [
-        ("POST", "/v1/embeddings", {"input": "x"}, 404, "this server has no embedding model"),
         ("GET", "/v1/nothing", None, 404, "GET /v1/nothing: not here"),
         ("POST", "/v1/chat/completions", b"{", 400, "the body is not JSON"),
         ("POST", "/v1/chat/completions", [], 400, "the body is not a JSON object"),

@@ -1,0 +1,359 @@
+"""Search of a team's trace summaries: by meaning, by words, or by both."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from embedding.cursors import MAX_CURSOR_LENGTH, cursor_at, fingerprint, position_of
+from embedding.models import EmbeddingModelName
+from embedding.needles import Needle, needles_of
+from embedding.ports import EmbeddingModel, Vector
+from embedding.rankings import Ranked, RankingStore, Scope, SummaryRef, fused
+from embedding.tokens import cut_to_window
+from trace_summarization import constants as c
+from trace_summarization.errors import InvalidConfiguration, InvalidInput, InvalidModelOutput
+from trace_summarization.events import summary_of
+from trace_summarization.inputs import parse_inputs
+from trace_summarization.models import Mode, StoredSummary, SummaryItem, TeamId
+from trace_summarization.timestamps import UtcSeconds, format_microseconds, format_rfc3339
+from trace_summarization.visible_text import visible
+
+Method = Literal["hybrid", "vector", "words"]
+
+MAX_TEXT_LENGTH: Final = 2_000  # characters
+DEFAULT_LIMIT: Final = 10
+MAX_LIMIT: Final = 100
+# Of each ranking, and of both together: the place of a result does not depend on which page is asked for.
+MAX_RESULTS: Final = 500
+# What ClickHouse's DateTime64 holds with microseconds.
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SearchFilters(_Checked):
+    """Which summaries are looked at at all."""
+
+    mode: Mode | None = Field(None, description="Only summaries of this mode.")
+    batch_run_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Only summaries that this batch run made: 1 to 200 characters."
+    )
+
+
+class SearchRequest(_Checked):
+    """What to look for, and where.
+
+    Raises InvalidInput for what only several fields together show; a single field's fault is a ValidationError, which
+    `parse_search_request` turns into InvalidInput.
+    """
+
+    team_id: TeamId = Field(description="Whose summaries.")
+    text: str | None = Field(None, description="What to look for, in plain words or exact names: 1 to 2000 characters.")
+    trace_id: str | None = Field(
+        None, description="Instead of `text`: find traces like this one, up to 128 characters."
+    )
+    window_start: UtcSeconds | None = Field(
+        None, description="Only traces that begin at or after this time; with `window_end`."
+    )
+    window_end: UtcSeconds | None = Field(None, description="Only traces that begin before this time.")
+    filters: SearchFilters = Field(SearchFilters(), description="Which summaries are looked at at all.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Results per page.")
+    cursor: str | None = Field(None, description="`next_cursor` of the page before, with everything else unchanged.")
+    method: Method = Field("hybrid", description="How results are ranked: by meaning (vector), by words, or by both.")
+    model: str | None = Field(
+        None, description="Embedding model by whose vectors to rank, with its dimension. Default: the first configured."
+    )
+
+    @field_validator("text")
+    @classmethod
+    def _sayable(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        # Long ones first: nothing else looks at 100 kB.
+        if len(text.strip()) <= MAX_TEXT_LENGTH and (shown := visible(text).strip()):
+            return shown
+        raise ValueError(f"is not allowed; allowed are 1 to {MAX_TEXT_LENGTH} characters, at least one of them visible")
+
+    @field_validator("trace_id")
+    @classmethod
+    def _an_id(cls, trace_id: str | None) -> str | None:
+        if trace_id is not None and not 1 <= len(trace_id) <= c.MAX_TRACE_ID_LENGTH:
+            raise ValueError(f"is not allowed; allowed is a trace's id of 1 to {c.MAX_TRACE_ID_LENGTH} characters")
+        return trace_id
+
+    @field_validator("cursor")
+    @classmethod
+    def _short(cls, cursor: str | None) -> str | None:
+        if cursor is not None and len(cursor) > MAX_CURSOR_LENGTH:
+            raise ValueError("is none; allowed is the next_cursor of the same search, unchanged")
+        return cursor
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.text is None) == (self.trace_id is None):
+            raise InvalidInput("text, trace_id: give exactly one of them")
+        if (self.window_start is None) != (self.window_end is None):
+            given, missing = ("window_start", "window_end") if self.window_start else ("window_end", "window_start")
+            raise InvalidInput(f"{missing}: required when {given} is given; give both or neither")
+        if self.window_start and self.window_end and self.window_start >= self.window_end:
+            raise InvalidInput(
+                f"window_start: {format_rfc3339(self.window_start)} is not before window_end "
+                f"{format_rfc3339(self.window_end)}; it must be earlier"
+            )
+        if self.trace_id is not None and self.method == "words":
+            raise InvalidInput('method: "words" needs text; with trace_id, hybrid and vector are allowed')
+        return self
+
+
+def parse_search_request(raw: object) -> SearchRequest:
+    """The request that a JSON object is. Raises InvalidInput naming every field that is wrong."""
+    return parse_inputs(SearchRequest, raw)
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a summary is among the results. Ranks count from 1; None: not among the first MAX_RESULTS in this way.
+
+    `words`, `phrases`: those of the text that were found; both None when none were looked for (`vector`, a trace id, a
+    text without a letter or digit). `words_score`: see `RankingStore.with_words`.
+    """
+
+    similarity: float | None
+    meaning_rank: int | None
+    words: tuple[str, ...] | None
+    phrases: tuple[str, ...] | None
+    words_score: float | None
+    words_rank: int | None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """One summary. `score` orders the results of one search and means nothing beyond it. `timestamp`: the trace's."""
+
+    trace_id: str
+    mode: Mode
+    title: str
+    bullets: tuple[SummaryItem, ...]
+    score: float
+    timestamp: datetime
+    summarized_at: datetime | None
+    batch_run_id: str
+    matched: Why
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    """Results in order. `summaries_gone`: found, but not stored any more, so left out. `notes`: what else to know."""
+
+    results: tuple[SearchResult, ...]
+    next_cursor: str | None
+    model: str
+    method: Method
+    summaries_gone: int
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The page as JSON takes it; times in RFC 3339."""
+        return {
+            "results": [_result_dict(result) for result in self.results],
+            "next_cursor": self.next_cursor,
+            "model": self.model,
+            "method": self.method,
+            "summaries_gone": self.summaries_gone,
+            "notes": list(self.notes),
+        }
+
+
+class SearchStore(RankingStore, Protocol):
+    """What search reads. Errors: the `ClickHouse*` classes."""
+
+    def vector_of(self, team_id: int, model_name: str, trace_id: str, mode: Mode | None) -> Vector | None:
+        """The newest vector of a trace's summary: of this mode, else the detailed one's, else any; None without one."""
+
+    def summaries(self, team_id: int, wanted: Sequence[SummaryRef]) -> Mapping[SummaryRef, StoredSummary]:
+        """The stored summaries of those that still have one."""
+
+
+@dataclass(frozen=True)
+class QueryModel:
+    """What embeds a query.
+
+    `names`: the models that can be asked for, the first by default. `open` is called when a text has to be embedded,
+    never otherwise. `max_input_tokens`: the models' window. `seconds_left`: see `EmbeddingModel`.
+    """
+
+    names: Sequence[str]
+    open: Callable[[], EmbeddingModel]
+    seconds_left: Callable[[], float]
+    max_input_tokens: int = c.MAX_EMBEDDING_INPUT_TOKENS
+
+    def vector(self, name: EmbeddingModelName, text: str) -> Vector:
+        """The text's vector. Raises the `Model*` errors, and InvalidModelOutput when it is no vector of the model's."""
+        [vector] = self.open().embed(name, [text], self.seconds_left).vectors
+        if len(vector) != name.dimensions or not all(map(math.isfinite, vector)) or not any(vector):
+            raise InvalidModelOutput(f"{name} answered with no vector of {name.dimensions} finite numbers")
+        return vector
+
+
+def search(request: SearchRequest, store: SearchStore, model: QueryModel) -> SearchPage:
+    """One page of the team's summaries that match, the best first.
+
+    Raises InvalidInput (a model that is not configured, a cursor of another search, a trace without a vector, method
+    `words` for a text without a word), the `Model*` errors unless the text is looked for by words alone, and the
+    `ClickHouse*` errors.
+    """
+    name = _model_name(request, model.names)
+    asked = _fingerprint(request, name)
+    position = 0 if request.cursor is None else position_of(request.cursor, asked)
+    notes: list[str] = []
+    needles = _needles(request, notes)
+    scope = Scope(
+        team_id=request.team_id,
+        model_name=str(name),
+        start=request.window_start or _EARLIEST,
+        end=request.window_end or _LATEST,
+        mode=request.filters.mode,
+        batch_run_id=request.filters.batch_run_id,
+        without_trace_id=request.trace_id,
+    )
+    vector = None if request.method == "words" else _vector(request, name, store, model, notes)
+    near = [] if vector is None else store.nearest(scope, vector, MAX_RESULTS)
+    worded = store.with_words(scope, needles, MAX_RESULTS) if needles else []
+    ranking = fused(near, worded)[:MAX_RESULTS]
+    results, end, gone = _page(request, store, ranking, position, needles)
+    if gone:
+        notes.append(f"{gone} found, but not stored any more: left out")
+    return SearchPage(
+        results=tuple(results),
+        next_cursor=cursor_at(end, asked) if end < len(ranking) else None,
+        model=str(name),
+        method="vector" if vector is not None and not needles else request.method,
+        summaries_gone=gone,
+        notes=tuple(notes),
+    )
+
+
+def _model_name(request: SearchRequest, configured: Sequence[str]) -> EmbeddingModelName:
+    name = configured[0] if request.model is None else request.model
+    if name not in configured:
+        raise InvalidInput(f"model: {json.dumps(name[:80])} is not configured; allowed is {' | '.join(configured)}")
+    try:
+        return EmbeddingModelName.parse(name)
+    except ValueError as error:
+        raise InvalidConfiguration(f"embedding model {name!r} {error}") from error
+
+
+def _fingerprint(request: SearchRequest, name: EmbeddingModelName) -> str:
+    return fingerprint(request.model_dump(mode="json", exclude={"cursor", "limit", "model"}), str(name))
+
+
+def _needles(request: SearchRequest, notes: list[str]) -> tuple[Needle, ...]:
+    if request.text is None or request.method == "vector":
+        return ()
+    needles = needles_of(request.text)
+    if not needles and request.method == "words":
+        raise InvalidInput(
+            f"text: {json.dumps(request.text[:80])} holds no word; "
+            "with method words, a text with at least one letter or digit is allowed"
+        )
+    if not needles:
+        notes.append("the text holds no word: ranked by meaning alone")
+    return needles
+
+
+def _vector(
+    request: SearchRequest, name: EmbeddingModelName, store: SearchStore, model: QueryModel, notes: list[str]
+) -> Vector:
+    if request.text is not None:
+        cut = cut_to_window(request.text, name.model, model.max_input_tokens)
+        if cut.is_cut:
+            notes.append(f"the text is longer than what {name} reads: by meaning, only its beginning was looked for")
+        return model.vector(name, cut.text)
+    trace_id = request.trace_id or ""
+    vector = store.vector_of(request.team_id, str(name), trace_id, request.filters.mode)
+    if vector is None:
+        raise InvalidInput(
+            f"trace_id: team {request.team_id} has no summary of trace {json.dumps(trace_id)} with a vector of {name}; "
+            "allowed is a trace that was summarized and embedded"
+        )
+    return vector
+
+
+def _page(
+    request: SearchRequest, store: SearchStore, ranking: Sequence[Ranked], position: int, needles: Sequence[Needle]
+) -> tuple[list[SearchResult], int, int]:
+    """Results from `position` on, the position after the last one looked at, and how many summaries are gone."""
+    results: list[SearchResult] = []
+    gone, size = 0, request.limit
+    while position < len(ranking) and len(results) < request.limit:
+        chunk = ranking[position : position + size]
+        stored = store.summaries(request.team_id, [ranked.document for ranked in chunk])
+        for ranked in chunk:
+            position += 1
+            result = _result(ranked, stored.get(ranked.document), needles)
+            if result is None:
+                gone += 1
+                continue
+            results.append(result)
+            if len(results) == request.limit:
+                break
+        size *= 2  # where many are gone, they are passed in a few queries
+    return results, position, gone
+
+
+def _result(ranked: Ranked, stored: StoredSummary | None, needles: Sequence[Needle]) -> SearchResult | None:
+    """None for a summary that is gone, or damaged so that nothing of it can be shown."""
+    try:
+        summary = summary_of(stored.properties) if stored else None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        summary = None
+    if stored is None or summary is None:
+        return None
+    found = [needles[place] for place in ranked.worded.found] if ranked.worded else []
+    return SearchResult(
+        trace_id=ranked.document.trace_id,
+        mode=ranked.document.mode,
+        title=summary.title,
+        bullets=summary.bullets,
+        score=round(ranked.score, 6),
+        timestamp=stored.timestamp,
+        summarized_at=_summarized_at(stored),
+        batch_run_id=str(stored.properties.get("$ai_batch_run_id", "")),
+        matched=Why(
+            similarity=ranked.near.similarity if ranked.near else None,
+            meaning_rank=ranked.near_rank,
+            words=tuple(needle.text for needle in found if not needle.is_phrase) if needles else None,
+            phrases=tuple(needle.text for needle in found if needle.is_phrase) if needles else None,
+            words_score=ranked.worded.score if ranked.worded else None,
+            words_rank=ranked.words_rank,
+        ),
+    )
+
+
+def _summarized_at(stored: StoredSummary) -> datetime | None:
+    try:
+        return datetime.fromisoformat(stored.properties["$ai_summarized_at"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _result_dict(result: SearchResult) -> dict[str, Any]:
+    return {
+        "trace_id": result.trace_id,
+        "mode": result.mode,
+        "title": result.title,
+        "bullets": [item.as_dict() for item in result.bullets],
+        "score": result.score,
+        "timestamp": format_microseconds(result.timestamp),
+        "summarized_at": format_microseconds(result.summarized_at) if result.summarized_at else None,
+        "batch_run_id": result.batch_run_id,
+        "matched": asdict(result.matched),
+    }
