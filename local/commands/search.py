@@ -11,7 +11,8 @@ from typing import Any, get_args
 
 import click
 
-from embedding.search import DEFAULT_LIMIT, MAX_LIMIT, Method
+from embedding.rankings import Method
+from embedding.search import DEFAULT_LIMIT, MAX_LIMIT
 from local.commands.summaries import Rfc3339, item_lines
 from local.output import Output, data_dir_option, json_option, stack_options
 from local.queries import embedded_summaries, stored_summaries, summarized_days
@@ -117,7 +118,8 @@ def _reasons(matched: Mapping[str, Any]) -> Iterator[str]:
         yield f"meaning (similarity {matched['similarity']:.2f}, place {matched['meaning_rank']})"
     if matched["words_rank"] is not None:
         phrases = [f'"{phrase}"' for phrase in matched["phrases"]]
-        yield f"words (place {matched['words_rank']}): {', '.join([*phrases, *matched['words']])}"
+        share = f"{matched['coverage']:.0%} of what was asked, place {matched['words_rank']}"
+        yield f"words ({share}): {', '.join([*phrases, *matched['words']])}"
 
 
 def _hint_for_nothing(info: StackInfo, team: int, request: Mapping[str, Any], page: Mapping[str, Any]) -> str:

@@ -104,7 +104,9 @@ def test_the_command_tells_summaries_and_why_they_were_found(command: Command, t
     assert told.returncode == 0
     assert "· detailed · team_" in told.stdout
     assert "Found by meaning (similarity 0." in told.stdout
-    assert re.search(r'words \(place [1-4]\): "voucher 77", voucher, 77 ', " ".join(told.stdout.split()))
+    assert re.search(
+        r'words \(100% of what was asked, place [1-4]\): "voucher 77", voucher, 77 ', " ".join(told.stdout.split())
+    )
 
 
 def test_the_command_for_the_next_page_is_told_until_there_is_none(command: Command, team: int) -> None:
