@@ -162,14 +162,18 @@ class ClickHouseSearchStore:
         numbers = [float(f"{number:.7g}") for number in vector or ()]
         sql = _RANKED_SQL.format(
             similarity=_NO_SIMILARITY if vector is None else _SIMILARITY,
-            found=", ".join(f"position(words, {{needle_{place}:String}}) > 0" for place in range(len(needles))),
+            found=", ".join(_is_found(place, needle) for place, needle in enumerate(needles)),
             from_scope=self._from(scope) + ("" if vector is None else _WITH_VECTOR),
             score=_SCORES[method],
             condition=_HOLDS_A_WORD if method == "words" else "",
         )
         parameters = {
             **_parameters(scope),
-            **{f"needle_{place}": f" {needle.text} " for place, needle in enumerate(needles)},
+            **{
+                f"needle_{place}_{number}": f" {' '.join(words)} "
+                for place, needle in enumerate(needles)
+                for number, words in enumerate(needle.forms)
+            },
             "vector": numbers[:_NUMBERS_PER_PARAMETER],
             "further": numbers[_NUMBERS_PER_PARAMETER:],
             "weights": [needle.weight for needle in needles],
@@ -243,6 +247,12 @@ class ClickHouseSearchStore:
     ) -> Sequence[Sequence[Any]]:
         with self.connection.client(doing) as client:
             return client.query(sql, parameters=dict(parameters), column_formats=column_formats).result_rows
+
+
+def _is_found(place: int, needle: Needle) -> str:
+    return " OR ".join(
+        f"position(words, {{needle_{place}_{number}:String}}) > 0" for number in range(len(needle.forms))
+    )
 
 
 def _parameters(scope: Scope) -> dict[str, Any]:

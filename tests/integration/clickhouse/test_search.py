@@ -17,7 +17,7 @@ from embedding.models import EmbeddingModelName
 from embedding.ports import EmbeddingAnswer, Vector
 from embedding.requests import document_content, rendering
 from embedding.search import QueryModel, SearchPage, parse_search_request, search
-from embedding.words import searchable
+from embedding.words import searchable, words_of
 from tests.integration.clickhouse.events_database import EventsDatabase, at
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidInput
@@ -274,6 +274,9 @@ ERROR = "TypeError: Cannot read properties of undefined (reading 'total')"
     [
         ("update_reservation_flights", "update_reservation_flights"),
         ("update reservation flights", "update_reservation_flights"),
+        ("getUserDetails", "get_user_details"),
+        ("get_user_details", "getUserDetails"),
+        ("call getUserDetails now", "call getUserDetails now"),
         ("req_7f3Ka9", "req_7f3Ka9"),
         ("550e8400-e29b-41d4-a716-446655440000", "550E8400-E29B-41D4-A716-446655440000"),
         (ERROR, ERROR),
@@ -287,7 +290,9 @@ ERROR = "TypeError: Cannot read properties of undefined (reading 'total')"
 def test_exact_names_are_found_by_words(stored: Summaries, text: str, stored_words: str) -> None:
     stored.add("other", title="Something else about flights and reading")
     stored.add("trace", title="A trace", keywords=stored_words)
-    assert stored.found(text, method="words")[0] == "trace"
+    first = stored.page(text, method="words").results[0]
+    assert first.trace_id == "trace"
+    assert bool(first.matched.phrases) == (len(words_of(text, wholes=False)) > 1)
 
 
 def test_words_are_whole_words(stored: Summaries) -> None:
