@@ -84,9 +84,8 @@ class _Trace:
 
     @cached_property
     def said(self) -> str:
-        """All that the properties of the trace's events hold: keys and values, a line each."""
-        values = (value for event in self.recorded.events for value in event.properties.values())
-        return "\n".join(leaf for value in values for leaf in _leaves(value))
+        """See `said_in`."""
+        return said_in(self.recorded)
 
     @cached_property
     def said_evenly(self) -> str:
@@ -132,6 +131,12 @@ def write_queries(labels: Path) -> int:
 def read_queries() -> list[Query]:
     """The shipped list."""
     return [Query(**{**query, "relevant": tuple(query["relevant"])}) for query in json.loads(QUERIES.read_text())]
+
+
+def said_in(trace: RecordedTrace) -> str:
+    """All that the properties of the trace's events hold: keys and values, a line each."""
+    values = (value for event in trace.events for value in event.properties.values())
+    return "\n".join(leaf for value in values for leaf in _leaves(value))
 
 
 def _traces(labels: Path) -> Mapping[int, list[_Trace]]:
