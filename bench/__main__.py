@@ -19,6 +19,7 @@ NAMES = (
     "orchestration",
     "redaction",
     "references",
+    "search",
     "text_repr",
 )
 OVER_EVENT_FILES = frozenset({"corpus", "text_repr"})  # these take `--events`

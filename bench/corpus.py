@@ -49,7 +49,7 @@ def _summed(info: StackInfo, teams: list[int], hours: list[BusyHour]) -> dict[st
     totals: Counter[str] = Counter()
     skips: Counter[str] = Counter()
     for busy in hours:
-        execution = _run_hour(info, busy)
+        execution = run_hour(info, busy)
         if execution.output is None:
             totals["runs_failed"] += 1
             continue
@@ -77,7 +77,8 @@ def _summed(info: StackInfo, teams: list[int], hours: list[BusyHour]) -> dict[st
     }
 
 
-def _run_hour(info: StackInfo, busy: BusyHour) -> Execution:
+def run_hour(info: StackInfo, busy: BusyHour) -> Execution:
+    """The coordinator's run over the hour, over all teams on the allowlist, when it has ended."""
     inputs = {
         "window_start": format_rfc3339(busy.hour),
         "window_end": format_rfc3339(busy.hour + timedelta(hours=1)),

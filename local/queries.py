@@ -117,3 +117,17 @@ def embedded_summaries(info: StackInfo, team_id: int) -> dict[str, int]:
             parameters={"database": info.clickhouse_database, "team_id": team_id},
         ).result_rows
     return {str(model): int(count) for model, count in rows}
+
+
+def summarized_days(info: StackInfo, team_id: int) -> Window | None:
+    """The whole UTC days that hold all of the team's summarized traces; None when it has none."""
+    with info.clickhouse() as client:
+        rows = client.query(
+            "SELECT toUnixTimestamp(min(timestamp)), toUnixTimestamp(max(timestamp))"
+            " FROM {database:Identifier}.trace_summaries WHERE team_id = {team_id:Int64} HAVING count() > 0",
+            parameters={"database": info.clickhouse_database, "team_id": team_id},
+        ).result_rows
+    if not rows:
+        return None
+    first, last = (datetime.fromtimestamp(seconds, UTC).replace(hour=0, minute=0, second=0) for seconds in rows[0])
+    return Window(first, last + timedelta(days=1))

@@ -9,7 +9,7 @@ from adapters.clickhouse_properties import parse_properties
 from adapters.settings import ClickHouseSettings
 from embedding.needles import Needle
 from embedding.ports import Vector
-from embedding.rankings import NearDocument, Scope, SummaryRef, WordedDocument
+from embedding.rankings import Hit, Method, Scope, SummaryRef
 from embedding.requests import rendering
 from trace_summarization import constants as c
 from trace_summarization.events import summary_distinct_id, summary_event_id
@@ -31,35 +31,40 @@ WHERE team_id = {{team_id:Int64}} AND model_name = {{model_name:String}}
 _OF_BATCH_RUN: Final = "    AND JSONExtractString(metadata, 'batch_run_id') = {{batch_run_id:String}}\n"
 _WITHOUT_TRACE: Final = "    AND document_id != {{without_trace_id:String}}\n"
 
-# A trace has at most one document per mode, so that twice as many documents hold enough traces.
-# Rounded, so that it does not depend on the order in which a server's vector instructions add.
-_NEAREST_SQL: Final = """
-SELECT document_id, rendering, timestamp, similarity
-FROM (
-    SELECT document_id, rendering, timestamp, round(1 - cosineDistance(embedding, vector), 6) AS similarity
-    {from_scope}
-        AND length(embedding) = length(vector) -- one that is not would end the query
-    ORDER BY similarity DESC, document_id, timestamp, rendering
-    LIMIT 2 * {{limit:UInt32}}
-)
-WHERE isFinite(similarity)
-ORDER BY similarity DESC, document_id, timestamp, rendering
-LIMIT 1 BY document_id, toDate(timestamp)
-LIMIT {{limit:UInt32}}
-"""
-_VECTOR: Final = "WITH arrayConcat({{vector:Array(Float32)}}, {{further:Array(Float32)}}) AS vector"
+# In millionths, -2 where it is not a number: of a vector of zeros.
+_SIMILARITY: Final = "toInt64(ifNotFinite(round(1000000 * (1 - cosineDistance(embedding, vector))), -2000000))"
+_NO_SIMILARITY: Final = "toInt64(0)"
+# A vector of another length would end the query.
+_WITH_VECTOR: Final = "    AND length(embedding) = length(vector)\n"
+_HOLDS_A_WORD: Final = "WHERE has(found, 1)"
 
-# BM25 (Robertson, Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) of presence: each needle
-# counts once. k1 = 1.2; b = 0.3, since all documents are summaries and a long one is not about more.
-# One `position` per needle takes a third of the time of `multiSearchAllPositions` over all of them.
-_WITH_WORDS_SQL: Final = """
+# `hybrid` adds scores on scales that depend on neither the model nor the number of documents: how far a summary stands
+# out by meaning, and how much of what was looked for it holds. A paraphrase covers little, so that meaning decides; an
+# id, a name or a pasted error is covered wholly where it stands, and 9 is more than anything stands out. Found on
+# queries with known answers: `python -m bench search`.
+_SCORES: Final[Mapping[Method, str]] = {
+    "vector": "similarity",
+    "words": "words_score",
+    "hybrid": "standing_out + 9 * coverage",
+}
+
+# Worth of a needle: its weight times its rarity in the scope, as in BM25 (Robertson, Zaragoza, "The Probabilistic
+# Relevance Framework: BM25 and Beyond", 2009). Each needle counts once; k1 = 1.2; b = 0.3, since all documents are
+# summaries and a long one is not about more. One `position` per needle takes a third of the time of
+# `multiSearchAllPositions` over all of them.
+# Mean and deviation come from whole numbers, and scores are rounded: floats that are added in another order by each
+# query would now and then swap neighbours between two pages.
+# A trace has at most one document per mode, so that twice as many documents hold enough traces.
+_RANKED_SQL: Final = """
 WITH
+    arrayConcat({{vector:Array(Float32)}}, {{further:Array(Float32)}}) AS vector,
     scope AS (
         SELECT
             document_id,
             rendering,
             timestamp,
-            [{found}] AS found,
+            {similarity} AS millionths,
+            CAST([{found}], 'Array(UInt8)') AS found,
             length(words) AS size
         {from_scope}
     ),
@@ -70,24 +75,41 @@ WITH
                 (holding, weight) -> weight * log(1 + (count() - holding + 0.5) / (holding + 0.5)),
                 arrayResize(sumForEach(found), length({{weights:Array(Float64)}})), -- empty where the scope is
                 {{weights:Array(Float64)}}
-            ) AS worths
+            ) AS worths,
+            sum(toInt128(millionths)) AS total,
+            toFloat64(total) / count() AS mean,
+            sqrt(toFloat64(toInt128(count()) * sum(toInt128(millionths) * millionths) - total * total)) / count()
+                AS deviation
         FROM scope
     )
-SELECT document_id, rendering, timestamp, score, arrayFilter((place, held) -> held, arrayEnumerate(found), found)
+SELECT
+    document_id,
+    rendering,
+    timestamp,
+    score,
+    similarity,
+    coverage,
+    words_score,
+    arrayFilter((place, is_held) -> is_held, arrayEnumerate(found), found)
 FROM (
     SELECT
         document_id,
         rendering,
         timestamp,
+        millionths / 1000000 AS similarity,
         found,
-        2.2 / (1 + 1.2 * (0.7 + 0.3 * size / usual_size)) AS shortness,
-        round(shortness * arraySum((held, worth) -> held * worth, found, worths), 6) AS score
+        arraySum((is_held, worth) -> is_held * worth, found, worths) AS held,
+        if(held > 0, round(held / arraySum(worths), 6), 0) AS coverage,
+        round(held * 2.2 / (1 + 1.2 * (0.7 + 0.3 * size / usual_size)), 6) AS words_score,
+        if(deviation > 0, (millionths - mean) / deviation, 0) AS standing_out,
+        round({score}, 6) AS score
     FROM scope CROSS JOIN whole
-    WHERE has(found, 1)
-    ORDER BY score DESC, document_id, timestamp, rendering
+    {condition}
+    ORDER BY score DESC, words_score DESC, document_id, timestamp, rendering
     LIMIT 2 * {{limit:UInt32}}
 )
-ORDER BY score DESC, document_id, timestamp, rendering
+WHERE similarity >= -1
+ORDER BY score DESC, words_score DESC, document_id, timestamp, rendering
 LIMIT 1 BY document_id, toDate(timestamp)
 LIMIT {{limit:UInt32}}
 """
@@ -132,37 +154,44 @@ class ClickHouseSearchStore:
         connection = connection_of_secret(settings.clickhouse_secret_arn)
         return cls(connection, settings.clickhouse_database, settings.clickhouse_events_table)
 
-    def nearest(self, scope: Scope, vector: Vector, limit: int) -> Sequence[NearDocument]:
-        """The documents whose vectors point most nearly where `vector` does."""
-        numbers = [float(f"{number:.7g}") for number in vector]  # more digits than a Float32 has only fill the request
-        rows = self._rows(
-            "ranking summaries by meaning",
-            _VECTOR.format() + _NEAREST_SQL.format(from_scope=self._from(scope)),
-            {
-                **_parameters(scope),
-                "vector": numbers[:_NUMBERS_PER_PARAMETER],
-                "further": numbers[_NUMBERS_PER_PARAMETER:],
-                "limit": limit,
-            },
+    def ranked(
+        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+    ) -> Sequence[Hit]:
+        """The scope's summaries by their score, the best first. See `RankingStore.ranked`."""
+        # More digits than a Float32 has would only fill the request.
+        numbers = [float(f"{number:.7g}") for number in vector or ()]
+        sql = _RANKED_SQL.format(
+            similarity=_NO_SIMILARITY if vector is None else _SIMILARITY,
+            found=", ".join(_is_found(place, needle) for place, needle in enumerate(needles)),
+            from_scope=self._from(scope) + ("" if vector is None else _WITH_VECTOR),
+            score=_SCORES[method],
+            condition=_HOLDS_A_WORD if method == "words" else "",
         )
-        return [NearDocument(_summary_ref(row), row[3]) for row in rows]
-
-    def with_words(self, scope: Scope, needles: Sequence[Needle], limit: int) -> Sequence[WordedDocument]:
-        """The documents that hold at least one needle, by what they hold and how rare that is in the scope."""
-        rows = self._rows(
-            "ranking summaries by words",
-            _WITH_WORDS_SQL.format(
-                from_scope=self._from(scope),
-                found=", ".join(f"position(words, {{needle_{place}:String}}) > 0" for place in range(len(needles))),
-            ),
-            {
-                **_parameters(scope),
-                **{f"needle_{place}": f" {needle.text} " for place, needle in enumerate(needles)},
-                "weights": [needle.weight for needle in needles],
-                "limit": limit,
+        parameters = {
+            **_parameters(scope),
+            **{
+                f"needle_{place}_{number}": f" {' '.join(words)} "
+                for place, needle in enumerate(needles)
+                for number, words in enumerate(needle.forms)
             },
-        )
-        return [WordedDocument(_summary_ref(row), row[3], tuple(place - 1 for place in row[4])) for row in rows]
+            "vector": numbers[:_NUMBERS_PER_PARAMETER],
+            "further": numbers[_NUMBERS_PER_PARAMETER:],
+            "weights": [needle.weight for needle in needles],
+            "limit": limit,
+        }
+        return [
+            Hit(
+                SummaryRef(document_id, _MODE_OF[rendering_name], timestamp),
+                score,
+                None if vector is None else similarity,
+                coverage,
+                words_score,
+                tuple(place - 1 for place in places),
+            )
+            for document_id, rendering_name, timestamp, score, similarity, coverage, words_score, places in self._rows(
+                "ranking summaries", sql, parameters
+            )
+        ]
 
     def vector_of(self, team_id: int, model_name: str, trace_id: str, mode: Mode | None) -> Vector | None:
         """The newest vector of a trace's summary: of this mode, else the detailed one's, else any; None without one."""
@@ -185,7 +214,7 @@ class ClickHouseSearchStore:
         """The stored summaries of those that still have one: the newest row of each one's event on its trace's day."""
         if not wanted:
             return {}
-        by_event = {(summary_event_id(team_id, ref.trace_id, ref.mode), ref.trace.day): ref for ref in wanted}
+        by_event = {(summary_event_id(team_id, ref.trace_id, ref.mode), ref.day): ref for ref in wanted}
         rows = self._rows(
             "reading the summaries found",
             _SUMMARIES_SQL.format(events_table=self.events_table),
@@ -220,6 +249,12 @@ class ClickHouseSearchStore:
             return client.query(sql, parameters=dict(parameters), column_formats=column_formats).result_rows
 
 
+def _is_found(place: int, needle: Needle) -> str:
+    return " OR ".join(
+        f"position(words, {{needle_{place}_{number}:String}}) > 0" for number in range(len(needle.forms))
+    )
+
+
 def _parameters(scope: Scope) -> dict[str, Any]:
     modes = _MODES if scope.mode is None else (scope.mode,)
     return {
@@ -233,8 +268,3 @@ def _parameters(scope: Scope) -> dict[str, Any]:
         "batch_run_id": scope.batch_run_id or "",
         "without_trace_id": scope.without_trace_id or "",
     }
-
-
-def _summary_ref(row: Sequence[Any]) -> SummaryRef:
-    document_id, rendering_name, timestamp = row[:3]
-    return SummaryRef(document_id, _MODE_OF[rendering_name], timestamp)

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from embedding.words import words_of
 from trace_summarization.stop_words import FUNCTION_WORDS, language_of
+
+_Item = TypeVar("_Item")
 
 MAX_NEEDLES: Final = 64
 MAX_PHRASE_WORDS: Final = 12  # a longer one is hardly found as it stands, its words are
@@ -17,20 +19,23 @@ _QUOTED: Final = re.compile(r'"([^"]+)"|`([^`]+)`|“([^”]+)”|„([^“”]+
 
 @dataclass(frozen=True)
 class Needle:
-    """Words in a row, evened out as `words_of` does. `weight`: how much more than a single word it counts."""
+    """Words in a row, evened out as `words_of` does; in another form where names with humps have two.
 
-    words: tuple[str, ...]
+    `weight`: how much more than a single word it counts.
+    """
+
+    forms: tuple[tuple[str, ...], ...]
     weight: float
 
     @property
     def text(self) -> str:
         """The words as a person reads them: `gift card`."""
-        return " ".join(self.words)
+        return " ".join(self.forms[0])
 
     @property
     def is_phrase(self) -> bool:
         """Whether it is several words in a row."""
-        return len(self.words) > 1
+        return len(self.forms[0]) > 1
 
 
 def needles_of(text: str) -> tuple[Needle, ...]:
@@ -39,18 +44,22 @@ def needles_of(text: str) -> tuple[Needle, ...]:
     Phrases: what is quoted, what stands without a blank (`update_flights`, an id, a path), and the whole text; each of
     2 to MAX_PHRASE_WORDS words. Then single words in their order, without function words unless nothing else is left.
     """
-    phrases = _distinct(words for words in _rows(text) if 2 <= len(words) <= MAX_PHRASE_WORDS)[:_MAX_PHRASES]
-    found = [Needle(words, _PHRASE_WEIGHT) for words in phrases]
-    found += [Needle(words, 1.0) for words in _distinct((word,) for word in _telling(words_of(text)))]
+    phrases = _distinct(forms for forms in map(_forms, _rows(text)) if 2 <= len(forms[0]) <= MAX_PHRASE_WORDS)
+    found = [Needle(forms, _PHRASE_WEIGHT) for forms in phrases[:_MAX_PHRASES]]
+    found += [Needle(((word,),), 1.0) for word in _distinct(_telling(words_of(text)))]
     return tuple(found[:MAX_NEEDLES])
 
 
-def _rows(text: str) -> Iterator[tuple[str, ...]]:
-    yield tuple(words_of(text))
+def _rows(text: str) -> Iterator[str]:
+    yield text
     for quoted in _QUOTED.finditer(text):
-        yield tuple(words_of(quoted[quoted.lastindex or 0]))
-    for chunk in text.split():
-        yield tuple(words_of(chunk))
+        yield quoted[quoted.lastindex or 0]
+    yield from text.split()
+
+
+def _forms(row: str) -> tuple[tuple[str, ...], ...]:
+    """`ask getUser` may stand in a text as `ask get_user`, or as itself: with the name's whole after its parts."""
+    return tuple(_distinct([tuple(words_of(row, wholes=False)), tuple(words_of(row))]))
 
 
 def _telling(words: list[str]) -> list[str]:
@@ -60,5 +69,5 @@ def _telling(words: list[str]) -> list[str]:
     return [word for word in words if word not in unspecific] or words
 
 
-def _distinct(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return list(dict.fromkeys(rows))
+def _distinct(items: Iterable[_Item]) -> list[_Item]:
+    return list(dict.fromkeys(items))

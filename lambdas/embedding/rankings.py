@@ -1,15 +1,15 @@
-"""Where search looks, what each way of looking finds, and how both become one ranking."""
+"""Where search looks, and what it finds there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final, Protocol
+from typing import Literal, Protocol
 
 from embedding.needles import Needle
 from embedding.ports import Vector
 from trace_summarization.models import Mode
 
-_RANK_OFFSET: Final = 60  # of reciprocal rank fusion, as its authors chose it
+Method = Literal["hybrid", "vector", "words"]
 
 
 @dataclass(frozen=True)
@@ -29,85 +29,47 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class TraceDay:
-    """A trace: its id, and the UTC day it began, since an id that comes again on another day is another trace."""
-
-    trace_id: str
-    day: date
-
-
-@dataclass(frozen=True)
 class SummaryRef:
-    """The summary of a trace in one mode."""
+    """The summary of a trace in one mode. `timestamp` is the trace's."""
 
     trace_id: str
     mode: Mode
     timestamp: datetime
 
     @property
-    def trace(self) -> TraceDay:
-        """The trace that is summarized."""
-        return TraceDay(self.trace_id, self.timestamp.astimezone(UTC).date())
+    def day(self) -> date:
+        """The UTC day on which the trace began: an id that comes again on another day is another trace."""
+        return self.timestamp.astimezone(UTC).date()
 
 
 @dataclass(frozen=True)
-class NearDocument:
-    """A document near a vector. `similarity`: cosine, -1 to 1."""
+class Hit:
+    """A summary with what its place comes from.
 
-    document: SummaryRef
-    similarity: float
+    `similarity`: cosine of the angle to what was asked for, -1 to 1; None when nothing was compared. `coverage`: the
+    share of what was looked for word by word that is there, 0 to 1, rare words counting more. `words_score`: BM25 of
+    presence. `found`: places in the list of what was looked for.
+    """
 
-
-@dataclass(frozen=True)
-class WordedDocument:
-    """A document in which words were found. `found`: places in the list of what was looked for."""
-
-    document: SummaryRef
+    summary: SummaryRef
     score: float
+    similarity: float | None
+    coverage: float
+    words_score: float
     found: tuple[int, ...]
 
 
 class RankingStore(Protocol):
-    """Ranks documents. Of each document its newest version counts, and of a trace the better of its modes.
+    """Ranks summaries."""
 
-    Both rankings are in order, the best first; equally good ones by trace id, so that the same data gives the same
-    order. Errors: the `ClickHouse*` classes.
-    """
+    def ranked(
+        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+    ) -> Sequence[Hit]:
+        """The scope's summaries by their score, the best first; equal ones by trace id, so that it is always the same.
 
-    def nearest(self, scope: Scope, vector: Vector, limit: int) -> Sequence[NearDocument]:
-        """The documents whose vectors point most nearly where `vector` does."""
+        The score is the similarity (`vector`), the words' score of those that hold a word (`words`), or of both kinds
+        (`hybrid`) how many standard deviations the similarity is above the scope's mean, plus 9 times the coverage.
+        Of each summary its newest version counts, and of a trace in several modes the better one.
 
-    def with_words(self, scope: Scope, needles: Sequence[Needle], limit: int) -> Sequence[WordedDocument]:
-        """The documents that hold at least one needle, by what they hold and how rare that is in the scope."""
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A trace's place in the whole ranking. Ranks count from 1; None: not found that way, or not looked for so."""
-
-    document: SummaryRef
-    score: float
-    near: NearDocument | None
-    near_rank: int | None
-    worded: WordedDocument | None
-    words_rank: int | None
-
-
-def fused(near: Sequence[NearDocument], worded: Sequence[WordedDocument]) -> list[Ranked]:
-    """Both rankings as one; with one of them empty, the other with its own order.
-
-    Reciprocal rank fusion: the sum over both rankings of 1 / (60 + rank) (Cormack, Clarke, Buettcher, "Reciprocal Rank
-    Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009). It needs no common scale of the
-    two kinds of score. Of a trace found in two modes, the summary with the better rank is the one to show.
-    """
-    by_meaning = {hit.document.trace: (rank, hit) for rank, hit in enumerate(near, 1)}
-    by_words = {hit.document.trace: (rank, hit) for rank, hit in enumerate(worded, 1)}
-    ranking = []
-    for trace in by_meaning.keys() | by_words.keys():
-        near_rank, near_hit = by_meaning.get(trace, (None, None))
-        words_rank, worded_hit = by_words.get(trace, (None, None))
-        hits = [(rank, hit) for rank, hit in ((near_rank, near_hit), (words_rank, worded_hit)) if rank and hit]
-        _, shown = min(hits, key=lambda place: place[0])
-        score = sum(1 / (_RANK_OFFSET + rank) for rank, _ in hits)
-        ranking.append(Ranked(shown.document, score, near_hit, near_rank, worded_hit, words_rank))
-    return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.document.trace_id, ranked.document.timestamp))
+        `vector` is None for `words`, and `needles` are empty for `vector`. Errors: the `ClickHouse*` classes.
+        """

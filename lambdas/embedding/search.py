@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Protocol, Self
+from typing import Annotated, Any, Final, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from embedding.cursors import MAX_CURSOR_LENGTH, cursor_at, fingerprint, positio
 from embedding.models import EmbeddingModelName
 from embedding.needles import Needle, needles_of
 from embedding.ports import EmbeddingModel, Vector
-from embedding.rankings import Ranked, RankingStore, Scope, SummaryRef, fused
+from embedding.rankings import Hit, Method, RankingStore, Scope, SummaryRef
 from embedding.tokens import cut_to_window
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidConfiguration, InvalidInput, InvalidModelOutput
@@ -23,12 +23,10 @@ from trace_summarization.models import Mode, StoredSummary, SummaryItem, TeamId
 from trace_summarization.timestamps import UtcSeconds, format_microseconds, format_rfc3339
 from trace_summarization.visible_text import visible
 
-Method = Literal["hybrid", "vector", "words"]
-
 MAX_TEXT_LENGTH: Final = 2_000  # characters
 DEFAULT_LIMIT: Final = 10
 MAX_LIMIT: Final = 100
-# Of each ranking, and of both together: the place of a result does not depend on which page is asked for.
+# Ranked for every page alike: the place of a result does not depend on which page is asked for.
 MAX_RESULTS: Final = 500
 # What ClickHouse's DateTime64 holds with microseconds.
 _EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
@@ -120,17 +118,18 @@ def parse_search_request(raw: object) -> SearchRequest:
 
 @dataclass(frozen=True)
 class Why:
-    """Why a summary is among the results. Ranks count from 1; None: not among the first MAX_RESULTS in this way.
+    """Why a summary is among the results. Ranks count from 1, among all results of the search.
 
-    `words`, `phrases`: those of the text that were found; both None when none were looked for (`vector`, a trace id, a
-    text without a letter or digit). `words_score`: see `RankingStore.with_words`.
+    `similarity`, `meaning_rank` are None when nothing was compared by meaning. `words` and `phrases` are those of the
+    text that were found, `coverage` the share that they make up (see `Hit`); all None when none were looked for
+    (`vector`, a trace id, a text without a letter or digit). `words_rank` is None also when none was found.
     """
 
     similarity: float | None
     meaning_rank: int | None
     words: tuple[str, ...] | None
     phrases: tuple[str, ...] | None
-    words_score: float | None
+    coverage: float | None
     words_rank: int | None
 
 
@@ -225,17 +224,16 @@ def search(request: SearchRequest, store: SearchStore, model: QueryModel) -> Sea
         without_trace_id=request.trace_id,
     )
     vector = None if request.method == "words" else _vector(request, name, store, model, notes)
-    near = [] if vector is None else store.nearest(scope, vector, MAX_RESULTS)
-    worded = store.with_words(scope, needles, MAX_RESULTS) if needles else []
-    ranking = fused(near, worded)[:MAX_RESULTS]
-    results, end, gone = _page(request, store, ranking, position, needles)
+    method: Method = "vector" if vector is not None and not needles else request.method
+    hits = store.ranked(scope, method, vector, needles, MAX_RESULTS)
+    results, end, gone = _page(request, store, _ranking(hits, needles), position)
     if gone:
         notes.append(f"{gone} found, but not stored any more: left out")
     return SearchPage(
         results=tuple(results),
-        next_cursor=cursor_at(end, asked) if end < len(ranking) else None,
+        next_cursor=cursor_at(end, asked) if end < len(hits) else None,
         model=str(name),
-        method="vector" if vector is not None and not needles else request.method,
+        method=method,
         summaries_gone=gone,
         notes=tuple(notes),
     )
@@ -287,18 +285,41 @@ def _vector(
     return vector
 
 
+def _ranking(hits: Sequence[Hit], needles: Sequence[Needle]) -> list[tuple[Hit, Why]]:
+    by_meaning = _ranks([hit for hit in hits if hit.similarity is not None], key=lambda hit: hit.similarity or 0.0)
+    by_words = _ranks([hit for hit in hits if hit.found], key=lambda hit: hit.words_score)
+    ranking = []
+    for hit in hits:
+        found = [needles[place] for place in hit.found]
+        why = Why(
+            similarity=hit.similarity,
+            meaning_rank=by_meaning.get(hit.summary),
+            words=tuple(needle.text for needle in found if not needle.is_phrase) if needles else None,
+            phrases=tuple(needle.text for needle in found if needle.is_phrase) if needles else None,
+            coverage=hit.coverage if needles else None,
+            words_rank=by_words.get(hit.summary),
+        )
+        ranking.append((hit, why))
+    return ranking
+
+
+def _ranks(hits: Sequence[Hit], key: Callable[[Hit], float]) -> dict[SummaryRef, int]:
+    """Places by a number, the largest first; equal ones as they stand."""
+    return {hit.summary: place for place, hit in enumerate(sorted(hits, key=key, reverse=True), 1)}
+
+
 def _page(
-    request: SearchRequest, store: SearchStore, ranking: Sequence[Ranked], position: int, needles: Sequence[Needle]
+    request: SearchRequest, store: SearchStore, ranking: Sequence[tuple[Hit, Why]], position: int
 ) -> tuple[list[SearchResult], int, int]:
     """Results from `position` on, the position after the last one looked at, and how many summaries are gone."""
     results: list[SearchResult] = []
     gone, size = 0, request.limit
     while position < len(ranking) and len(results) < request.limit:
         chunk = ranking[position : position + size]
-        stored = store.summaries(request.team_id, [ranked.document for ranked in chunk])
-        for ranked in chunk:
+        stored = store.summaries(request.team_id, [hit.summary for hit, _ in chunk])
+        for hit, why in chunk:
             position += 1
-            result = _result(ranked, stored.get(ranked.document), needles)
+            result = _result(hit, why, stored.get(hit.summary))
             if result is None:
                 gone += 1
                 continue
@@ -309,7 +330,7 @@ def _page(
     return results, position, gone
 
 
-def _result(ranked: Ranked, stored: StoredSummary | None, needles: Sequence[Needle]) -> SearchResult | None:
+def _result(hit: Hit, why: Why, stored: StoredSummary | None) -> SearchResult | None:
     """None for a summary that is gone, or damaged so that nothing of it can be shown."""
     try:
         summary = summary_of(stored.properties) if stored else None
@@ -317,24 +338,16 @@ def _result(ranked: Ranked, stored: StoredSummary | None, needles: Sequence[Need
         summary = None
     if stored is None or summary is None:
         return None
-    found = [needles[place] for place in ranked.worded.found] if ranked.worded else []
     return SearchResult(
-        trace_id=ranked.document.trace_id,
-        mode=ranked.document.mode,
+        trace_id=hit.summary.trace_id,
+        mode=hit.summary.mode,
         title=summary.title,
         bullets=summary.bullets,
-        score=round(ranked.score, 6),
+        score=hit.score,
         timestamp=stored.timestamp,
         summarized_at=_summarized_at(stored),
         batch_run_id=str(stored.properties.get("$ai_batch_run_id", "")),
-        matched=Why(
-            similarity=ranked.near.similarity if ranked.near else None,
-            meaning_rank=ranked.near_rank,
-            words=tuple(needle.text for needle in found if not needle.is_phrase) if needles else None,
-            phrases=tuple(needle.text for needle in found if needle.is_phrase) if needles else None,
-            words_score=ranked.worded.score if ranked.worded else None,
-            words_rank=ranked.words_rank,
-        ),
+        matched=why,
     )
 
 

@@ -26,14 +26,19 @@ _ESCAPE: Final = re.compile(r"\\\\|\\[nrt]")
 _KEYCAP: Final = re.compile("[0-9#*]\ufe0f?\u20e3")
 
 
-def words_of(text: str) -> list[str]:
-    """The text's words in their order. What is evened out already stays as it is."""
+def words_of(text: str, *, wholes: bool = True) -> list[str]:
+    """The text's words in their order. What is evened out already stays as it is.
+
+    `wholes`: whether a name with humps is also a word as a whole. Without, `getUserDetails` is `get_user_details`.
+    """
     words: list[str] = []
     for found in _WORD.findall(_plain(_ESCAPE.sub(" ", text))):
         word: str = found
         # A mixed code such as `aB3xY9` has no humps.
         if not (word.islower() or word.isupper()) and word.isalpha() and (parts := _HUMP.split(word))[1:]:
             words += [part.casefold() for part in parts]
+            if not wholes:
+                continue
         words.append(word if word.isascii() and word.islower() else _folded(word))
     return words
 

@@ -44,7 +44,8 @@ _BY_WORTH: Final = (
     Kind.SYSTEM,
 )
 _LABEL: Final = re.compile(r"[^:\n]{0,120}:(?:[ \n]|$)")
-_HEADING: Final = re.compile(r"#\d+ \S+ (.*?)(?: \(|$)")
+_HEADING: Final = re.compile(r"#\d+ \S+ (.*?)(?: \((.*)\))?$")
+_FACT: Final = re.compile(r"(?!error\b)[A-Za-z][\w./:@-]+")  # no number, no `in #2`, no `320 -> 18 tokens`: the model
 _STATUS: Final = re.compile(r"\bstatus \d{3}\b")
 _CALLED: Final = re.compile(r"([^\s(]{1,120})\(")
 # Tools that only pass on to the tool that is meant.
@@ -167,13 +168,15 @@ def _errors(entries: Iterable[_Entry]) -> Iterator[str]:
 
 
 def _tools(entries: Sequence[_Entry]) -> Iterator[str]:
-    """Names of what was called, then of all steps."""
+    """Names of what was called, then of all steps and their models."""
     calls = [entry.text for entry in entries if entry.kind is Kind.CALL]
     yield from (called[1] for text in calls if (called := _CALLED.match(text)))
     for text in calls:
         yield from _PASSED_ON.findall(text)
-    headings = (entry.text for entry in entries if entry.kind is Kind.HEADING)
-    yield from (heading[1] for text in headings if (heading := _HEADING.match(text)))
+    for entry in entries:
+        if entry.kind is Kind.HEADING and (heading := _HEADING.match(entry.text)):
+            yield heading[1]
+            yield from (fact for fact in (heading[2] or "").split(", ") if _FACT.fullmatch(fact))
 
 
 def _conditions(entries: Iterable[_Entry]) -> Iterator[str]:

@@ -11,10 +11,11 @@ from typing import Any, get_args
 
 import click
 
-from embedding.search import DEFAULT_LIMIT, MAX_LIMIT, Method
+from embedding.rankings import Method
+from embedding.search import DEFAULT_LIMIT, MAX_LIMIT
 from local.commands.summaries import Rfc3339, item_lines
 from local.output import Output, data_dir_option, json_option, stack_options
-from local.queries import embedded_summaries, stored_summaries
+from local.queries import embedded_summaries, stored_summaries, summarized_days
 from local.session import running_or_own_stack
 from local.stack_info import DEFAULT_DATA_DIR, StackInfo
 from trace_summarization.models import Mode
@@ -117,7 +118,8 @@ def _reasons(matched: Mapping[str, Any]) -> Iterator[str]:
         yield f"meaning (similarity {matched['similarity']:.2f}, place {matched['meaning_rank']})"
     if matched["words_rank"] is not None:
         phrases = [f'"{phrase}"' for phrase in matched["phrases"]]
-        yield f"words (place {matched['words_rank']}): {', '.join([*phrases, *matched['words']])}"
+        share = f"{matched['coverage']:.0%} of what was asked, place {matched['words_rank']}"
+        yield f"words ({share}): {', '.join([*phrases, *matched['words']])}"
 
 
 def _hint_for_nothing(info: StackInfo, team: int, request: Mapping[str, Any], page: Mapping[str, Any]) -> str:
@@ -135,14 +137,20 @@ def _hint_for_nothing(info: StackInfo, team: int, request: Mapping[str, Any], pa
         others = ", ".join(f"{name} ({count})" for name, count in embedded.items())
         return (
             f"Team {team} has no vectors of {page['model']}; it has those of {others}. "
-            f"Embed with it: python -m local backfill --team {team} --embeddings-only"
+            f"Embed with it: {_command_to_embed(info, team)} --embedding-model {page['model']}"
         )
     if stored_summaries(info, team, 1):
         return (
             f"Team {team} has summaries, but no vectors of {page['model']} yet: they follow within seconds of a run. "
-            f"If they do not: python -m local backfill --team {team} --embeddings-only"
+            f"If they do not: {_command_to_embed(info, team)}"
         )
     return f"Team {team} has no summary. Summarize with: python -m local run --team {team}"
+
+
+def _command_to_embed(info: StackInfo, team: int) -> str:
+    days = summarized_days(info, team)
+    span = f"--from {format_rfc3339(days.start)} --to {format_rfc3339(days.end)} " if days else ""
+    return f"python -m local backfill --team {team} {span}--embeddings-only"
 
 
 def _command_for_next_page(request: Mapping[str, Any], cursor: str, data_dir: Path) -> str:

@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from pydantic import BaseModel
 from embedding.search import SearchFilters, SearchRequest
 from local.cli import main
 from local.load_events import load_events
-from local.queries import embedded_summaries
 from tests.flow.workbench import Workbench
 from trace_summarization.inputs import allowed_values
 
@@ -57,12 +55,12 @@ def test_the_table_of_fields_is_the_requests() -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def environment(bench: Workbench) -> dict[str, str]:
     """The shell of a reader whose team 1 has summaries of the samples, and who pasted the export lines of `up`."""
     with bench.info.clickhouse() as client:
         load_events(client, bench.info.clickhouse_events_table, sorted((ROOT / "samples").glob("*.jsonl.gz")))
     assert bench.metrics_of(1)["summaries_generated"]
-    wait_until_embedded(bench, 1)
+    bench.embed(1)
     exports = dict(line.removeprefix("export ").split("=", 1) for line in bench.info.exports())
     return {
         **exports,
@@ -71,14 +69,6 @@ def environment(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> d
         "AWS_PAGER": "",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def wait_until_embedded(bench: Workbench, team_id: int, seconds: float = 60) -> None:
-    """Return when each of the team's summaries has a vector."""
-    deadline = time.monotonic() + seconds
-    while sum(embedded_summaries(bench.info, team_id).values()) < len(bench.summaries(team_id)):
-        assert time.monotonic() < deadline, f"team {team_id} has summaries without a vector after {seconds} s"
-        time.sleep(0.2)
 
 
 def test_the_aws_cli_commands_run(environment: dict[str, str], tmp_path: Path) -> None:
@@ -97,8 +87,8 @@ def test_the_aws_cli_commands_run(environment: dict[str, str], tmp_path: Path) -
 
 
 def test_the_commands_find_something(bench: Workbench, environment: dict[str, str]) -> None:
-    for line in "".join(blocks("local")).splitlines():
-        arguments = [*shlex.split(line)[3:], "--data-dir", str(bench.info.data_dir)]
-        told = CliRunner().invoke(main, arguments, prog_name="python -m local", catch_exceptions=False)
-        assert told.exit_code == 0, told.output
-        assert "trace_id" in told.stdout or "Found by" in told.stdout, line
+    with bench.known_to_commands() as options:
+        for line in "".join(blocks("local")).splitlines():
+            told = CliRunner().invoke(main, [*shlex.split(line)[3:], *options], catch_exceptions=False)
+            assert told.exit_code == 0, told.output
+            assert '"trace_id"' in told.stdout or "Found by" in told.stdout, line

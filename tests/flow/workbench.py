@@ -1,5 +1,6 @@
 """What the flow tests hold in their hands: a running stack, and ways to fill, run, disturb and read it."""
 
+import base64
 import itertools
 import json
 import time
@@ -16,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from local.executions import Execution, describe, start
 from local.stack import Stack
-from local.stack_info import StackInfo
+from local.stack_info import DataDirectory, StackInfo
 from tests.flow.http_proxy import HttpProxy
 from trace_summarization.timestamps import format_rfc3339
 
@@ -94,6 +95,32 @@ class Workbench:
             assert time.monotonic() < deadline, f"{arn} still runs after {seconds} s"
             time.sleep(0.05)
         return execution
+
+    def embed(self, team_id: int) -> None:
+        """Have the team's queued embedding requests embedded now, as the event source would."""
+        records = [
+            {"topic": self.info.kafka_topic, "partition": 0, "offset": offset, "value": _base64(json.dumps(message))}
+            for offset, message in enumerate(self.messages(team_id))
+        ]
+        event = {"eventSource": "SelfManagedKafka", "records": {f"{self.info.kafka_topic}-0": records}}
+        self.invoke(self.info.embed_function, event)
+
+    def invoke(self, function_name: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What a function answers that has to succeed."""
+        answer = self.info.aws("lambda").invoke(FunctionName=function_name, Payload=json.dumps(event))
+        document: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, document
+        return document
+
+    @contextmanager
+    def known_to_commands(self) -> Iterator[list[str]]:
+        """The options with which a command uses this stack."""
+        directory = DataDirectory(self.info.data_dir).acquire()
+        directory.publish(self.info)
+        try:
+            yield ["--data-dir", str(self.info.data_dir)]
+        finally:
+            directory.release()
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         """All events of an execution's history."""
@@ -245,6 +272,10 @@ class Workbench:
         with urllib.request.urlopen(request, timeout=10) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def event_row(

@@ -144,6 +144,11 @@ def test_an_address_that_the_team_has_redacted_is_not_kept() -> None:
     assert "email" not in kept
 
 
+def test_the_model_of_a_named_step_is_kept() -> None:
+    step = generation(model="gpt-4.1-2025-04-14", span_name="response", latency=1.2, input_tokens=3, output_tokens=4)
+    assert keywords(step) == "response gpt 4 1 2025 04 14"
+
+
 def test_markup_and_links_are_words() -> None:
     text = "<script src=https://evil.example/x.js>alert(1)</script> [a](javascript:b) =cmd|' /C calc'!A0 \u202egnp.exe"
     kept = keywords(event("span", span_name=text, is_error=True, error=text))

@@ -1,4 +1,4 @@
-"""Search: what is refused and how, what of a text is looked for, how rankings become one, and how pages follow."""
+"""Search: what is refused and how, what of a text is looked for, and how pages follow."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from embedding.cursors import cursor_at
 from embedding.models import EmbeddingModelName
 from embedding.needles import MAX_NEEDLES, Needle, needles_of
 from embedding.ports import EmbeddingAnswer, Vector
-from embedding.rankings import NearDocument, Scope, SummaryRef, WordedDocument, fused
+from embedding.rankings import Hit, Method, Scope, SummaryRef
 from embedding.remembered import RememberedEmbeddings
 from embedding.search import MAX_RESULTS, QueryModel, SearchPage, SearchRequest, parse_search_request, search
 from embedding.words import words_of
@@ -32,20 +32,19 @@ def ref(trace_id: str, mode: Mode = "detailed", moment: datetime = MOMENT) -> Su
 
 @dataclass
 class Store:
-    """A store with both rankings given, the best first; `gone` are traces whose summary was deleted."""
+    """A store that ranks these traces in this order; `gone` are traces whose summary was deleted."""
 
-    near: Sequence[str] = ()
-    worded: Sequence[str] = ()
+    traces: Sequence[str] = ()
     gone: frozenset[str] = frozenset()
-    scopes: list[Scope] = field(default_factory=list)
+    asked: list[tuple[Scope, Method, Vector | None, int]] = field(default_factory=list)
 
-    def nearest(self, scope: Scope, vector: Vector, limit: int) -> Sequence[NearDocument]:
-        self.scopes.append(scope)
-        return [NearDocument(ref(trace_id), 0.5) for trace_id in self.near[:limit]]
-
-    def with_words(self, scope: Scope, needles: Sequence[Needle], limit: int) -> Sequence[WordedDocument]:
-        self.scopes.append(scope)
-        return [WordedDocument(ref(trace_id), 1.0, (0,)) for trace_id in self.worded[:limit]]
+    def ranked(
+        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+    ) -> Sequence[Hit]:
+        self.asked.append((scope, method, vector, len(needles)))
+        found = (0,) if needles else ()
+        similarity = None if vector is None else 0.5
+        return [Hit(ref(trace_id), 2.5, similarity, 0.25, 1.5, found) for trace_id in self.traces[:limit]]
 
     def vector_of(self, team_id: int, model_name: str, trace_id: str, mode: Mode | None) -> Vector | None:
         return (1.0, 0.0, 0.0) if trace_id == "known" else None
@@ -218,16 +217,17 @@ def test_what_is_no_object_is_refused(raw: object) -> None:
 
 
 def test_without_a_window_the_scope_is_all_that_a_time_can_be() -> None:
-    store = Store(["a"], ["a"])
+    store = Store(["a"])
     page(store)
-    assert {(scope.start.year, scope.end.year) for scope in store.scopes} == {(1900, 2299)}
+    [(scope, *_)] = store.asked
+    assert (scope.start.year, scope.end.year) == (1900, 2299)
 
 
-def test_both_rankings_look_at_the_same_documents() -> None:
-    store = Store(["a"], ["a"])
+def test_window_filters_and_model_make_the_scope() -> None:
+    store = Store(["a"])
     page(store, **WINDOW, filters={"mode": "minimal", "batch_run_id": "run"}, model="other-3")
-    [one, other] = store.scopes
-    assert one == other == Scope(1, "other-3", MOMENT, MOMENT.replace(hour=15), "minimal", "run", None)
+    [(scope, *_)] = store.asked
+    assert scope == Scope(1, "other-3", MOMENT, MOMENT.replace(hour=15), "minimal", "run", None)
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -261,16 +261,33 @@ def test_an_answer_that_is_no_vector_is_refused(answer: Sequence[float]) -> None
 def test_a_failing_endpoint_fails_the_search_but_not_one_by_words() -> None:
     endpoint = Endpoint(ModelUnavailable("refused"))
     with pytest.raises(ModelUnavailable):
-        page(Store(["a"], ["a"]), endpoint)
-    assert [result.trace_id for result in page(Store(["b"], ["a"]), endpoint, method="words").results] == ["a"]
-    assert [result.trace_id for result in page(Store(["b"]), endpoint, trace_id="known").results] == ["b"]
+        page(Store(["a"]), endpoint)
+    assert len(page(Store(["a"]), endpoint, method="words").results) == 1
+    assert len(page(Store(["a"]), endpoint, trace_id="known").results) == 1
 
 
-def test_a_trace_is_compared_by_meaning_alone() -> None:
-    told = page(Store(["a"], ["b"]), trace_id="known")
-    assert [result.trace_id for result in told.results] == ["a"]
-    assert told.method == "vector"
-    assert told.results[0].matched.words is None
+@pytest.mark.parametrize(
+    ("request_", "method", "vector", "needles"),
+    [
+        ({}, "hybrid", (0.0, 1.0, 0.0), 1),
+        ({"method": "vector"}, "vector", (0.0, 1.0, 0.0), 0),
+        ({"method": "words"}, "words", None, 1),
+        ({"text": "😀"}, "vector", (0.0, 1.0, 0.0), 0),
+        ({"trace_id": "known"}, "vector", (1.0, 0.0, 0.0), 0),
+    ],
+    ids=str,
+)
+def test_each_way_of_asking_ranks_by_what_it_has(
+    request_: dict[str, Any], method: str, vector: Vector | None, needles: int
+) -> None:
+    store = Store(["a"])
+    told = page(store, **request_)
+    [(_, *asked)] = store.asked
+    assert asked == [method, vector, needles]
+    assert told.method == method
+    why = told.results[0].matched
+    assert (why.similarity is None, why.meaning_rank is None) == (vector is None, vector is None)
+    assert [why.words is None, why.phrases is None, why.coverage is None] == [needles == 0] * 3
 
 
 def test_a_text_without_a_word_cannot_be_looked_for_by_words() -> None:
@@ -315,6 +332,7 @@ def looked_for(text: str) -> tuple[list[str], list[str]]:
         ),
         ('say "gift card" twice', ["say gift card twice", "gift card"], ["say", "gift", "card", "twice"]),
         ("“gift card” or „gute Reise“", ["gift card or gute reise", "gift card", "gute reise"], None),
+        ("open GitHub", ["open git hub", "git hub"], ["open", "git", "hub", "github"]),
         ("the of and", ["the of and"], ["the", "of", "and"]),
         ("refund Refund REFUND", ["refund refund refund"], ["refund"]),
         ("😀 !? --", [], []),
@@ -340,46 +358,31 @@ def test_a_long_text_is_looked_for_by_its_words_and_not_as_a_whole() -> None:
 def test_any_text_gives_few_enough_distinct_needles_of_its_own_words(text: str) -> None:
     needles = needles_of(text)
     assert len(needles) <= MAX_NEEDLES
-    assert len({needle.words for needle in needles}) == len(needles)
+    assert len({needle.text for needle in needles}) == len(needles)
     assert bool(needles) == bool(words_of(text))
 
 
-# --- both rankings ---------------------------------------------------------------------------------------------------
+# --- why -------------------------------------------------------------------------------------------------------------
 
 
-def near(*trace_ids: str, mode: Mode = "detailed") -> list[NearDocument]:
-    return [NearDocument(ref(trace_id, mode), 0.5) for trace_id in trace_ids]
+def test_ranks_are_those_among_all_results_also_on_a_later_page() -> None:
+    class Ranked(Store):
+        def ranked(self, *_: object) -> Sequence[Hit]:
+            return [
+                Hit(ref("a"), 3.0, 0.2, 1.0, 4.0, (0, 1)),
+                Hit(ref("b"), 2.0, 0.9, 0.0, 0.0, ()),
+                Hit(ref("c"), 1.0, 0.5, 0.5, 5.0, (2,)),
+            ]
 
-
-def worded(*trace_ids: str, mode: Mode = "detailed") -> list[WordedDocument]:
-    return [WordedDocument(ref(trace_id, mode), 1.0, ()) for trace_id in trace_ids]
-
-
-def order(near: Sequence[NearDocument], worded: Sequence[WordedDocument]) -> list[str]:
-    return [ranked.document.trace_id for ranked in fused(near, worded)]
-
-
-def test_one_ranking_alone_keeps_its_order() -> None:
-    assert order(near("c", "a", "b"), []) == ["c", "a", "b"]
-    assert order([], worded("c", "a", "b")) == ["c", "a", "b"]
-    assert order([], []) == []
-
-
-def test_the_score_is_that_of_reciprocal_rank_fusion() -> None:
-    ranking = fused(near("a", "b"), worded("c", "a"))
-    assert [(r.document.trace_id, r.score) for r in ranking] == [("a", 1 / 61 + 1 / 62), ("c", 1 / 61), ("b", 1 / 62)]
-    assert [(r.near_rank, r.words_rank) for r in ranking] == [(1, 2), (None, 1), (2, None)]
-
-
-def test_equal_scores_come_by_trace_id() -> None:
-    assert order(near("b"), worded("a")) == ["a", "b"]
-
-
-def test_of_a_trace_found_in_two_modes_the_better_placed_summary_is_shown() -> None:
-    [first] = fused(near("a", mode="minimal"), worded("a", mode="detailed"))
-    assert first.document.mode == "minimal"
-    ranking = fused(near("x", "a", mode="minimal"), worded("a", mode="detailed"))
-    assert {r.document.trace_id: r.document.mode for r in ranking} == {"a": "detailed", "x": "minimal"}
+    first = page(Ranked(), text="gift card", limit=2)
+    last = page(Ranked(), text="gift card", limit=2, cursor=first.next_cursor)
+    results = [*first.results, *last.results]
+    assert [(r.matched.meaning_rank, r.matched.words_rank) for r in results] == [(3, 2), (1, None), (2, 1)]
+    assert [(r.matched.words, r.matched.phrases) for r in results] == [
+        (("gift",), ("gift card",)),
+        ((), ()),
+        (("card",), ()),
+    ]
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------
@@ -431,12 +434,12 @@ def test_a_malformed_cursor_is_refused(cursor: str) -> None:
 def test_a_position_beyond_the_end_gives_an_empty_page() -> None:
     store = Store([f"t{number}" for number in range(3)])
     cursor = page(store, limit=2).next_cursor
-    store.near = store.near[:1]
+    store.traces = store.traces[:1]
     assert page(store, limit=2, cursor=cursor).results == ()
 
 
 def test_at_most_so_many_results_are_ranked() -> None:
-    store = Store([f"n{number:04}" for number in range(800)], [f"w{number:04}" for number in range(800)])
+    store = Store([f"t{number:04}" for number in range(800)])
     pages, cursor = [], None
     while True:
         told = page(store, limit=100, cursor=cursor)
@@ -449,12 +452,10 @@ def test_at_most_so_many_results_are_ranked() -> None:
 _IDS = st.lists(st.text("abcdefgh", min_size=1, max_size=2), unique=True, max_size=40)
 
 
-@given(_IDS, _IDS, st.sets(st.text("abcdefgh", min_size=1, max_size=2)), st.lists(st.integers(1, 7), min_size=1))
-def test_pages_neither_overlap_nor_leave_out(
-    near_ids: list[str], worded_ids: list[str], gone: set[str], limits: list[int]
-) -> None:
-    store = Store(near_ids, worded_ids, frozenset(gone))
-    expected = [trace_id for trace_id in order(near(*near_ids), worded(*worded_ids)) if trace_id not in gone]
+@given(_IDS, st.sets(st.text("abcdefgh", min_size=1, max_size=2)), st.lists(st.integers(1, 7), min_size=1))
+def test_pages_neither_overlap_nor_leave_out(traces: list[str], gone: set[str], limits: list[int]) -> None:
+    store = Store(traces, frozenset(gone))
+    expected = [trace_id for trace_id in traces if trace_id not in gone]
     shown: list[str] = []
     cursor, number = None, 0
     while True:
@@ -469,7 +470,7 @@ def test_pages_neither_overlap_nor_leave_out(
 
 
 def test_a_page_is_json_with_rfc_3339_times() -> None:
-    told = json.loads(json.dumps(page(Store(["a", "b"], ["a"]), limit=1).as_dict()))
+    told = json.loads(json.dumps(page(Store(["a", "b"]), limit=1).as_dict()))
     assert told == {
         "results": [
             {
@@ -477,7 +478,7 @@ def test_a_page_is_json_with_rfc_3339_times() -> None:
                 "mode": "detailed",
                 "title": "A title",
                 "bullets": [],
-                "score": 0.032787,
+                "score": 2.5,
                 "timestamp": "2025-01-15T14:00:00.000000Z",
                 "summarized_at": "2025-01-15T15:00:00.123456Z",
                 "batch_run_id": "",
@@ -486,7 +487,7 @@ def test_a_page_is_json_with_rfc_3339_times() -> None:
                     "meaning_rank": 1,
                     "words": ["refund"],
                     "phrases": [],
-                    "words_score": 1.0,
+                    "coverage": 0.25,
                     "words_rank": 1,
                 },
             }

@@ -31,6 +31,10 @@ def test_a_name_with_humps_is_found_by_its_words_and_as_a_whole() -> None:
         assert searchable(asked) in stored
 
 
+def test_a_name_with_humps_is_the_same_words_as_one_with_underscores() -> None:
+    assert words_of("getUserDetails", wholes=False) == words_of("get_user_details")
+
+
 def test_capitals_in_a_row_are_one_word_of_a_name() -> None:
     assert words_of("HTTPServerError") == ["http", "server", "error", "httpservererror"]
     assert words_of("URLs") == ["urls"]

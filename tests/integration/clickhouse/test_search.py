@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from embedding.models import EmbeddingModelName
 from embedding.ports import EmbeddingAnswer, Vector
 from embedding.requests import document_content, rendering
 from embedding.search import QueryModel, SearchPage, parse_search_request, search
-from embedding.words import searchable
+from embedding.words import searchable, words_of
 from tests.integration.clickhouse.events_database import EventsDatabase, at
 from trace_summarization import constants as c
 from trace_summarization.errors import InvalidInput
@@ -273,6 +274,9 @@ ERROR = "TypeError: Cannot read properties of undefined (reading 'total')"
     [
         ("update_reservation_flights", "update_reservation_flights"),
         ("update reservation flights", "update_reservation_flights"),
+        ("getUserDetails", "get_user_details"),
+        ("get_user_details", "getUserDetails"),
+        ("call getUserDetails now", "call getUserDetails now"),
         ("req_7f3Ka9", "req_7f3Ka9"),
         ("550e8400-e29b-41d4-a716-446655440000", "550E8400-E29B-41D4-A716-446655440000"),
         (ERROR, ERROR),
@@ -286,7 +290,9 @@ ERROR = "TypeError: Cannot read properties of undefined (reading 'total')"
 def test_exact_names_are_found_by_words(stored: Summaries, text: str, stored_words: str) -> None:
     stored.add("other", title="Something else about flights and reading")
     stored.add("trace", title="A trace", keywords=stored_words)
-    assert stored.found(text, method="words")[0] == "trace"
+    first = stored.page(text, method="words").results[0]
+    assert first.trace_id == "trace"
+    assert bool(first.matched.phrases) == (len(words_of(text, wholes=False)) > 1)
 
 
 def test_words_are_whole_words(stored: Summaries) -> None:
@@ -353,14 +359,36 @@ def test_no_id_is_taken_for_sql(stored: Summaries, trace_id: str) -> None:
 # --- by both ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_both_find_comes_before_what_one_finds(stored: Summaries) -> None:
-    stored.add("both", between(20), "Refund asked")
-    stored.add("meaning", between(10), "Money back")
-    stored.add("opposite", between(170), "Something else")
-    page = stored.page("refund")
-    assert [result.trace_id for result in page.results] == ["both", "meaning", "opposite"]
-    why = page.results[0].matched
-    assert (why.meaning_rank, why.words_rank, why.words, why.phrases) == (2, 1, ("refund",), ())
+def test_the_score_of_both_is_how_far_it_stands_out_and_nine_times_what_it_covers(stored: Summaries) -> None:
+    angles = {"a": 10, "b": 40, "c": 90, "d": 160}
+    for trace_id, degrees in angles.items():
+        stored.add(trace_id, between(degrees), "Refund asked" if trace_id in "bc" else "Seat asked")
+    similarities = {trace_id: math.cos(math.radians(degrees)) for trace_id, degrees in angles.items()}
+    mean, deviation = statistics.mean(similarities.values()), statistics.pstdev(similarities.values())
+    # Two of four documents hold the one word; none the other, nor both in a row, which count double.
+    rarity, unheld = math.log(1 + 2.5 / 2.5), math.log(1 + 4.5 / 0.5)
+    coverage = {trace_id: rarity / (rarity + 3 * unheld) if trace_id in "bc" else 0 for trace_id in angles}
+    page = stored.page("refund voucher", limit=100)
+    for result in page.results:
+        trace_id = result.trace_id
+        expected = (similarities[trace_id] - mean) / deviation + 9 * coverage[trace_id]
+        assert result.score == pytest.approx(expected, abs=1e-4)
+        assert result.matched.coverage == pytest.approx(coverage[trace_id], abs=1e-6)
+    assert [result.trace_id for result in page.results] == ["b", "a", "c", "d"]
+
+
+def test_a_name_that_stands_there_beats_what_is_near_in_meaning(stored: Summaries) -> None:
+    for number in range(20):
+        stored.add(f"near-{number}", between(number))
+    stored.add("named", between(170), keywords="req_7f3Ka9")
+    assert stored.found("req_7f3Ka9")[0] == "named"
+
+
+def test_among_equally_near_ones_words_decide_and_without_words_the_id(stored: Summaries) -> None:
+    stored.add("a", EAST)
+    stored.add("b", EAST, "A query")
+    stored.add("c", EAST)
+    assert stored.found("query") == ["b", "a", "c"]
 
 
 def test_emoji_alone_are_ranked_by_meaning(stored: Summaries) -> None:
