@@ -17,13 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaProducer
 
 from adapters.clickhouse_properties import parse_properties
 from embedding.requests import content_hash, embedding_request, encode, message_key
+from local.event_source import EventSourcePoller
 from local.executions import describe, start
+from local.lambda_runtime import LambdaRuntime
 from local.load_events import load_events
 from local.stack import Stack
 from local.stack_info import PROJECT_ROOT, StackInfo
@@ -38,7 +40,7 @@ _DRAIN_SECONDS = 240.0
 _KILLS_PER_RUN = 4
 _FAILED_SHARE = 1 / 3
 _FAILED_SHARE_TOLERANCE = 0.08  # by chance, of so many requests
-# Every tenth request of each kind on its own would not add up to a third: see `_faults`.
+# In equal parts; the last two are answered (or were), and what they brought is asked for again.
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"status": 429, "headers": {"Retry-After": "0"}},
     {"status": 500},
@@ -52,9 +54,17 @@ _FAULTS: tuple[dict[str, Any], ...] = (
 class Delivery:
     """What one run delivers, and what has to be there afterwards."""
 
-    stack: Stack
     info: StackInfo
+    runtime: LambdaRuntime
+    poller: EventSourcePoller
     team_ids: Sequence[int]
+
+    @classmethod
+    def of(cls, stack: Stack, info: StackInfo, team_ids: Sequence[int]) -> Self:
+        """The delivery by a stack's own poller. Raises RuntimeError when it has none."""
+        if stack.runtime is None or stack.poller is None:
+            raise RuntimeError("the stack reads no queue")
+        return cls(info, stack.runtime, stack.poller, team_ids)
 
     def requests(self) -> list[dict[str, Any]]:
         """The embedding request of each stored summary, built from its event."""
@@ -143,7 +153,7 @@ def run() -> dict[str, Any]:
                 teams = load_events(client, info.clickhouse_events_table, samples).teams
             for team_id in teams:
                 _summarize(info, team_id)
-            delivery = Delivery(stack, info, teams)
+            delivery = Delivery.of(stack, info, teams)
             first = _first_delivery(delivery)
             return {"first_delivery": first, **faulty_runs(delivery, _RUNS)}
 
@@ -158,7 +168,7 @@ def _summarize(info: StackInfo, team_id: int) -> None:
 
 def _first_delivery(delivery: Delivery) -> dict[str, Any]:
     """What the run of the state machines itself has brought about, without faults."""
-    _drain(delivery)
+    delivery.poller.wait_until_drained(_DRAIN_SECONDS)
     wanted = delivery.requests()
     return {"summaries": len(wanted), **delivery.problems(wanted), "broken_records": delivery.broken_records()}
 
@@ -187,9 +197,7 @@ def faulty_runs(delivery: Delivery, runs: int, kills_per_run: int = _KILLS_PER_R
 def _faulty_run(
     delivery: Delivery, wanted: Sequence[Mapping[str, Any]], chance: random.Random, kills: int
 ) -> dict[str, int]:
-    poller, runtime = delivery.stack.poller, delivery.stack.runtime
-    if poller is None or runtime is None:
-        raise RuntimeError("the stack reads no queue")
+    poller = delivery.poller
     delivery.take_rows_away()
     messages = [*wanted, *wanted, *map(_older, wanted)]
     chance.shuffle(messages)
@@ -201,7 +209,7 @@ def _faulty_run(
 
     def kill_at_random() -> None:
         while len(killed) < kills and not ended.wait(chance.uniform(0.02, 0.6)):
-            if runtime.kill_workers(delivery.info.embed_function):
+            if delivery.runtime.kill_workers(delivery.info.embed_function):
                 killed.append(1)
 
     delivery.model("POST", "/_faults", _faults())
@@ -209,7 +217,7 @@ def _faulty_run(
     killer.start()
     try:
         delivery.send(messages)
-        _drain(delivery)
+        delivery.poller.wait_until_drained(_DRAIN_SECONDS)
     finally:
         ended.set()
         killer.join()
@@ -245,12 +253,6 @@ def _faults() -> list[dict[str, Any]]:
         {**fault, "sent": {"input": None}, "share": share / (1 - before * share)}
         for before, fault in enumerate(_FAULTS)
     ]
-
-
-def _drain(delivery: Delivery) -> None:
-    if delivery.stack.poller is None:
-        raise RuntimeError("the stack reads no queue")
-    delivery.stack.poller.wait_until_drained(_DRAIN_SECONDS)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -95,15 +95,13 @@ def _worker(folder: Path, documents: int, baseline_documents: int) -> dict[str, 
     try:
         with Stack(StackOptions(folder, persistent=False, model=endpoint)) as stack:
             info = stack.start()
-            if stack.runtime is None or stack.poller is None:
-                raise RuntimeError("the stack reads no queue")
-            stack.runtime.warm(info.embed_function, 1)  # how long it starts is another benchmark's
-            delivery = Delivery(stack, info, range(1, 11))
+            delivery = Delivery.of(stack, info, range(1, 11))
+            delivery.runtime.warm(info.embed_function, 1)  # how long it starts is another benchmark's
             messages = list(_messages(documents))
             began = time.perf_counter()
             _send(info.kafka_bootstrap_servers, info.kafka_topic, messages)
             sent = time.perf_counter()
-            counts = stack.poller.wait_until_drained(_DRAIN_SECONDS)
+            counts = delivery.poller.wait_until_drained(_DRAIN_SECONDS)
             seconds = time.perf_counter() - began
             requests = delivery.model("GET", "/_requests")["count"]
             problems = delivery.problems(messages)
