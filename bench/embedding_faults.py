@@ -35,7 +35,7 @@ from trace_summarization.timestamps import format_microseconds, parse_rfc3339
 
 _RUNS = 20
 _MIN_SUMMARIES = 300
-_DAY = {"window_start": "2025-01-15T00:00:00Z", "window_end": "2025-01-16T00:00:00Z"}
+DAY = {"window_start": "2025-01-15T00:00:00Z", "window_end": "2025-01-16T00:00:00Z"}
 _DRAIN_SECONDS = 240.0
 _KILLS_PER_RUN = 4
 _FAILED_SHARE = 1 / 3
@@ -159,7 +159,7 @@ def run() -> dict[str, Any]:
 
 
 def _summarize(info: StackInfo, team_id: int) -> None:
-    arn = start(info, info.team_machine_arn, {**_DAY, "team_id": team_id, "max_traces": 1_000, "batch_size": 16})
+    arn = start(info, info.team_machine_arn, {**DAY, "team_id": team_id, "max_traces": 1_000, "batch_size": 16})
     while (execution := describe(info, arn)).status == "RUNNING":
         time.sleep(0.2)
     if execution.output is None:

@@ -1,33 +1,211 @@
 """Embeddings from stored summaries to rows: real broker, event source and functions, in both of Lambda's modes."""
 
-import dataclasses
+import itertools
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
 
-from bench.embedding_faults import Delivery, faulty_runs, holds
-from embedding.requests import encode, message_key
+from bench.embedding_faults import DAY, Delivery, faulty_runs, holds
+from embedding.requests import encode
 from local.event_source import EventSourcePoller
+from local.kafka_offsets import end_offsets
 from local.load_events import load_events
 from local.stack_info import PROJECT_ROOT
-from tests.embedding_documents import message_with
+from tests.embedding_documents import message
 from tests.flow.http_proxy import Fault
 from tests.flow.workbench import Workbench
 
-DAY = {"window_start": "2025-01-15T00:00:00Z", "window_end": "2025-01-16T00:00:00Z"}
 PROVISIONED = {
     "provisioned": True,
     "partial_batch_responses": True,
     "bisect_batch_on_function_error": True,
     "maximum_retry_attempts": 1_000,
 }
+MODES = pytest.mark.parametrize("changes", [{}, PROVISIONED], ids=["default", "provisioned"])
 DRAIN_SECONDS = 120.0
+# The tests' stack waits a fiftieth of what Lambda's event source waits between deliveries: to it, this is minutes.
+AWAY_SECONDS = 8.0
+_GROUPS = itertools.count(1)
+
+
+@contextmanager
+def event_source(bench: Workbench, changes: dict[str, Any]) -> Iterator[EventSourcePoller]:
+    """The stack's event source in a mode, reading what is queued from now on, and the function in the same mode."""
+    group = f"test-embeddings-{next(_GROUPS)}"
+    skip_to_the_end(bench, group)
+    environment = {"PARTIAL_BATCH_RESPONSES": str(bool(changes))}
+    with (
+        bench.changed_function("embed-documents", environment),
+        bench.stack.new_poller(consumer_group=group, **changes) as poller,
+    ):
+        yield poller
+
+
+def skip_to_the_end(bench: Workbench, group: str) -> None:
+    """Let a consumer group begin behind everything that other tests have queued."""
+    servers, topic = bench.info.kafka_bootstrap_servers, bench.info.kafka_topic
+    ends = end_offsets(servers, topic)
+    consumer = KafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    consumer.assign([TopicPartition(topic, partition) for partition in ends])
+    consumer.commit({TopicPartition(topic, at): OffsetAndMetadata(end, "", -1) for at, end in ends.items()})
+    consumer.close()
+
+
+def delivery_by(bench: Workbench, poller: EventSourcePoller, *team_ids: int) -> Delivery:
+    assert bench.stack.runtime is not None
+    return Delivery(bench.info, bench.stack.runtime, poller, team_ids)
+
+
+def requests_of(bench: Workbench, team_id: int, count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Messages of one document each."""
+    models = list(bench.info.embedding_models)
+    return [
+        message(f"trace-{number}", f"The customer asks for order {number}.", team_id=team_id, models=models)
+        for number in range(start, start + count)
+    ]
+
+
+def produce(bench: Workbench, values: Sequence[bytes | None]) -> None:
+    producer = KafkaProducer(bootstrap_servers=bench.info.kafka_bootstrap_servers, max_request_size=8_000_000)
+    for sent in [producer.send(bench.info.kafka_topic, key=b"any", value=value) for value in values]:
+        sent.get(timeout=30)
+    producer.close()
+
+
+@contextmanager
+def kept_meanwhile(bench: Workbench) -> Iterator[list[str]]:
+    """Afterwards the list holds why each record that came into the failure bucket is there, by us or by Lambda."""
+    s3, bucket = bench.info.aws("s3"), bench.info.failure_bucket
+
+    def keys() -> set[str]:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return {found["Key"] for page in pages for found in page.get("Contents", [])}
+
+    before = keys()
+    reasons: list[str] = []
+    yield reasons
+    for key in sorted(keys() - before):
+        document = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        reasons.append(document.get("reason") or document["requestContext"]["condition"])
+
+
+@contextmanager
+def hanging_broker(bench: Workbench) -> Iterator[None]:
+    """The broker keeps its connections and answers nothing."""
+    process = bench.stack.kafka._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def test_a_day_of_recorded_traces_ends_in_one_row_each_and_so_it_stays_under_faults(bench: Workbench) -> None:
+    team = bench.new_team()
+    with bench.info.clickhouse() as client:
+        load_events(
+            client,
+            bench.info.clickhouse_events_table,
+            sorted((PROJECT_ROOT / "samples").glob("*.jsonl.gz")),
+            team_id=team,
+        )
+    with event_source(bench, {}) as poller:
+        metrics = bench.metrics_of(team, **DAY, max_traces=1_000, batch_size=16)
+        poller.wait_until_drained(DRAIN_SECONDS)
+        delivery = delivery_by(bench, poller, team)
+        wanted = delivery.requests()
+        assert len(wanted) == metrics["summaries_generated"] >= 300
+        assert not any(delivery.problems(wanted).values())
+        result = faulty_runs(delivery, runs=2, kills_per_run=2)
+    assert holds(result), result
+    assert result["kills"] >= 2
+    assert result["failed_invocations"] >= 2
+
+
+@MODES
+def test_broken_messages_end_in_the_bucket_and_hold_nobody_up(bench: Workbench, changes: dict[str, Any]) -> None:
+    team = bench.new_team()
+    good = requests_of(bench, team, 6)
+    first, *_ = requests_of(bench, team, 1, start=100)
+    broken: list[bytes | None] = [
+        b"x" * 5_000_000,  # more than an invocation takes
+        b"x" * 1_100_000,
+        b"no JSON",
+        None,
+        encode({**first, "version": 2}),
+        encode({**first, "content": ""}),
+        encode({name: value for name, value in first.items() if name != "team_id"}),
+    ]
+    with kept_meanwhile(bench) as reasons, event_source(bench, changes) as poller:
+        mixed = itertools.zip_longest(broken, map(encode, good), fillvalue=b"neither")
+        produce(bench, [value for pair in mixed for value in pair])
+        poller.wait_until_drained(DRAIN_SECONDS)
+        assert not any(delivery_by(bench, poller, team).problems(good).values())
+    assert len(reasons) == len(broken) + 1
+    for told in ("MaximumPayloadSizeExceeded", "has 1100000 bytes", "is not JSON", "value: is missing"):
+        assert any(told in reason for reason in reasons), told
+    for told in ("version: should be 1", "content: ", "team_id: is missing"):
+        assert any(told in reason for reason in reasons), told
+
+
+@MODES
+@pytest.mark.parametrize("kind", ["wrong_dimensions", "nan"])
+def test_a_text_without_a_vector_ends_in_the_bucket_alone(bench: Workbench, changes: dict[str, Any], kind: str) -> None:
+    team = bench.new_team()
+    good = requests_of(bench, team, 20)
+    poison = message("poison", f"poison of {team}", team_id=team, models=list(bench.info.embedding_models))
+    with (
+        kept_meanwhile(bench) as reasons,
+        bench.model_faults({"match": poison["content"], "kind": kind}),
+        event_source(bench, changes) as poller,
+    ):
+        produce(bench, list(map(encode, [*good[:10], poison, *good[10:]])))
+        poller.wait_until_drained(DRAIN_SECONDS)
+        assert not any(delivery_by(bench, poller, team).problems(good).values())
+    (reason,) = reasons
+    assert "a vector that cannot be used" in reason
+
+
+@MODES
+def test_while_broker_and_clickhouse_are_away_requests_wait_and_none_is_lost(
+    bench: Workbench, changes: dict[str, Any]
+) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 60)
+    with kept_meanwhile(bench) as reasons, event_source(bench, changes) as poller:
+        produce(bench, list(map(encode, wanted[:20])))
+        poller.wait_until_drained(DRAIN_SECONDS)
+        failed = poller.counts.function_errors + poller.counts.partial_failures
+        with bench.proxy.fault(Fault(lambda _: True, reset=True)):
+            produce(bench, list(map(encode, wanted[20:40])))
+            time.sleep(AWAY_SECONDS)
+            assert poller.counts.function_errors + poller.counts.partial_failures > failed
+        poller.wait_until_drained(DRAIN_SECONDS)
+        with hanging_broker(bench):
+            time.sleep(AWAY_SECONDS)
+        produce(bench, list(map(encode, wanted[40:])))
+        poller.wait_until_drained(DRAIN_SECONDS)
+        assert not any(delivery_by(bench, poller, team).problems(wanted).values())
+    assert reasons == []
+
+
+def test_a_provisioned_event_source_gives_up_in_the_end_and_keeps_what_it_gave_up(bench: Workbench) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 4)
+    changes = {**PROVISIONED, "maximum_retry_attempts": 2}
+    with kept_meanwhile(bench) as reasons, event_source(bench, changes) as poller:
+        with bench.proxy.fault(Fault(lambda _: True, reset=True)):
+            produce(bench, list(map(encode, wanted)))
+            poller.wait_until_drained(DRAIN_SECONDS)
+        assert delivery_by(bench, poller, team).problems(wanted)["missing"] == len(wanted)
+        assert poller.counts.records_discarded == len(wanted)
+    assert set(reasons) == {"RetryAttemptsExhausted"}
