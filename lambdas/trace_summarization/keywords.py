@@ -7,6 +7,7 @@ several parts, is found as such.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,11 +20,11 @@ from trace_summarization.text_repr import TextRepr
 from trace_summarization.text_repr.lines import Kind, Line
 
 # Characters that each sort of keywords may take, in order of worth: what comes late is dropped first.
-_ERRORS_ROOM: Final = 3_000
-_TOOLS_ROOM: Final = 1_000
-_CONDITIONS_ROOM: Final = 500
-_CODES_ROOM: Final = 1_500
-_REQUEST_ROOM: Final = 2_000
+_ERRORS_ROOM: Final = 2_000
+_TOOLS_ROOM: Final = 800
+_CONDITIONS_ROOM: Final = 400
+_CODES_ROOM: Final = 3_000
+_REQUEST_ROOM: Final = 1_500
 _LONGEST_ERROR: Final = 600  # characters; of a longer one its beginning and, as in a traceback, its end
 _LONGEST_CODE: Final = 100
 _LONGEST_WORD: Final = 40  # longer ones are hashes and encoded data
@@ -32,17 +33,8 @@ _MOST_READ: Final = 500_000  # characters of content in which codes and words ar
 
 _FAILURES: Final = frozenset({Kind.ERROR, Kind.FAILED_TOOL})
 # What the user names comes first, then what tools are given, and what is made of it; what all traces share comes last.
-_BY_WORTH: Final = (
-    Kind.USER,
-    Kind.ERROR,
-    Kind.FAILED_TOOL,
-    Kind.CALL,
-    Kind.ASSISTANT,
-    Kind.TOOL,
-    Kind.OTHER,
-    Kind.THINKING,
-    Kind.SYSTEM,
-)
+_TALK: Final = (Kind.USER, Kind.ERROR, Kind.FAILED_TOOL, Kind.CALL, Kind.ASSISTANT)
+_OTHERS: Final = (Kind.TOOL, Kind.OTHER, Kind.THINKING, Kind.SYSTEM)
 _LABEL: Final = re.compile(r"[^:\n]{0,120}:(?:[ \n]|$)")
 _HEADING: Final = re.compile(r"#\d+ \S+ (.*?)(?: \((.*)\))?$")
 _FACT: Final = re.compile(r"(?!error\b)[A-Za-z][\w./:@-]+")  # no number, no `in #2`, no `320 -> 18 tokens`: the model
@@ -84,7 +76,7 @@ def keywords_of(rendered: TextRepr, *, is_redacted: bool) -> str:
     kept.add(_conditions(entries), _CONDITIONS_ROOM)
     kept.add(_codes(entries), _CODES_ROOM)
     kept.add((entry.text for entry in entries if entry.kind is Kind.USER), _REQUEST_ROOM)
-    kept.fill(_by_worth(entries))
+    kept.fill(_by_worth(entries, (*_TALK, *_OTHERS)))
     return kept.text
 
 
@@ -188,24 +180,34 @@ def _conditions(entries: Iterable[_Entry]) -> Iterator[str]:
             yield from (found[1] or found[0] for found in _CONDITION.finditer(entry.text, 0, _READ_AT_ONCE))
 
 
-def _codes(entries: Iterable[_Entry]) -> Iterator[str]:
-    """Ids, codes and file names as they appear; then names such as `payment_methods`, which many traces share."""
+def _codes(entries: Sequence[_Entry]) -> Iterator[str]:
+    """Ids, codes, file names, and names such as `test_fit`: those that are most spoken of first.
+
+    Names that only stand in what tools return (`payment_methods`) come last: many traces share them.
+    """
+    spoken = (chunk for text in _by_worth(entries, _TALK) for chunk in _CHUNK.findall(text))
+    yield from (chunk for chunk, _ in Counter(spoken).most_common() if _is_code(chunk) or _is_name(chunk))
     names: dict[str, None] = {}
-    for text in _by_worth(entries):
+    for text in _by_worth(entries, _OTHERS):
         for chunk in dict.fromkeys(_CHUNK.findall(text)):
-            if len(chunk) > _LONGEST_CODE or _NO_CODE.search(chunk):
-                continue
-            if _CODE.match(chunk):
+            if _is_code(chunk):
                 yield chunk
-            elif _NAME.search(chunk):
+            elif _is_name(chunk):
                 names[chunk] = None
     yield from names
 
 
-def _by_worth(entries: Iterable[_Entry]) -> Iterator[str]:
+def _is_code(chunk: str) -> bool:
+    return len(chunk) <= _LONGEST_CODE and not _NO_CODE.search(chunk) and bool(_CODE.match(chunk))
+
+
+def _is_name(chunk: str) -> bool:
+    return len(chunk) <= _LONGEST_CODE and not _NO_CODE.search(chunk) and bool(_NAME.search(chunk))
+
+
+def _by_worth(entries: Sequence[_Entry], kinds: Sequence[Kind]) -> Iterator[str]:
     """Content in pieces, kind by kind."""
-    listed = list(entries)
-    texts = (entry.text for kind in _BY_WORTH for entry in listed if entry.kind is kind)
+    texts = (entry.text for kind in kinds for entry in entries if entry.kind is kind)
     pieces = (text[start : start + _READ_AT_ONCE] for text in texts for start in range(0, len(text), _READ_AT_ONCE))
     left = _MOST_READ
     for piece in pieces:

@@ -12,6 +12,7 @@ from trace_summarization import constants as c
 from trace_summarization.events import SummaryIdentity, still_holds, summary_event, summary_event_id, summary_of
 from trace_summarization.models import ModelUsage, StoredSummary, SummaryEvent, SummaryItem, TraceExtent, TraceSummary
 from trace_summarization.planning import team_run
+from trace_summarization.prompts import SUMMARY_SIZES
 
 FIRST = datetime(2025, 1, 15, 11, 3, 4, 567890, tzinfo=UTC)
 RUN, _ = team_run({"team_id": 42}, "2025-01-15T12:00:00Z", "arn:execution", 110)
@@ -195,6 +196,24 @@ def test_a_summary_of_before_there_were_keywords_holds() -> None:
 def test_keywords_do_not_change_what_is_embedded() -> None:
     without = embedding_request(42, FIRST, stored_with(summary_keywords="absent").properties, ["m"])
     assert without["content_hash"] == embedding_request(42, FIRST, event().properties, ["m"])["content_hash"]
+
+
+def test_a_summary_at_all_its_limits_fits_into_a_message() -> None:
+    item = SummaryItem("漢" * c.MAX_ITEM_LENGTH, "L1", verified=True)
+    size = SUMMARY_SIZES["detailed"]
+    largest = summary_event(
+        RUN,
+        "\U00020000" * c.MAX_TRACE_ID_LENGTH,
+        dataclasses.replace(SUMMARY, bullets=(item,) * size.most_bullets, interesting_notes=(item,) * size.most_notes),
+        "\U00020000" * c.MAX_KEYWORDS_LENGTH,
+        ModelUsage("m", 1, 1),
+        IDENTITY,
+        TraceExtent(FIRST, FIRST, 7, 1_000),
+        timestamp=FIRST,
+        summarized_at=FIRST,
+    )
+    message = embedding_request(c.MAX_TEAM_ID, FIRST, largest.properties, ["m" * 128] * 10)
+    assert len(encode(message)) < c.MAX_KAFKA_MESSAGE_BYTES / 4
 
 
 def test_a_rerun_queues_the_same_bytes() -> None:

@@ -107,6 +107,12 @@ def test_a_flood_of_one_sort_leaves_room_for_the_others() -> None:
     assert is_found("where is my yellow parcel", kept)
 
 
+def test_what_is_spoken_of_again_and_again_is_kept_before_what_is_named_once() -> None:
+    many = " ".join(f"module_{number}.py" for number in range(2_000))
+    turns = [generation(n, input=f"{many} and test_ridge_cv", output_choices="test_ridge_cv fails") for n in range(3)]
+    assert is_found("test_ridge_cv", keywords(*turns))
+
+
 def test_the_tool_behind_one_that_passes_on_is_named() -> None:
     passed = call("execute-tool", '{"server_name": "opgg-mcp", "tool_name": "valorant-leaderboard"}')
     assert is_found("valorant-leaderboard", keywords(generation(input="Rank?", output_choices=[passed])))

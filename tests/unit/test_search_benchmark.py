@@ -92,7 +92,7 @@ def test_nothing_relevant_is_worth_nothing() -> None:
 
 
 def test_the_second_place_counts_less_than_the_first() -> None:
-    assert search.figures(["x", "a"], ["a"]) == (1.0, 0.5, pytest.approx(0.6309, abs=1e-4))
+    assert search.figures(["x", "a"], ["a"]) == pytest.approx((1.0, 0.5, 0.6309), abs=1e-4)
 
 
 def test_more_relevant_traces_than_places_do_not_count_against_a_ranking() -> None:
