@@ -54,21 +54,7 @@ _SCORES: Final[Mapping[Method, str]] = {
 # `multiSearchAllPositions` over all of them.
 # Mean and deviation come from whole numbers, and scores are rounded: floats that are added in another order by each
 # query would now and then swap neighbours between two pages.
-# A trace has at most one document per mode, so that twice as many documents hold enough traces.
-_RANKED_SQL: Final = """
-WITH
-    arrayConcat({{vector:Array(Float32)}}, {{further:Array(Float32)}}) AS vector,
-    scope AS (
-        SELECT
-            document_id,
-            rendering,
-            timestamp,
-            {similarity} AS millionths,
-            CAST([{found}], 'Array(UInt8)') AS found,
-            length(words) AS size
-        {from_scope}
-    ),
-    whole AS (
+_WHOLE: Final = """
         SELECT
             avg(size) AS usual_size,
             arrayMap(
@@ -81,7 +67,25 @@ WITH
             sqrt(toFloat64(toInt128(count()) * sum(toInt128(millionths) * millionths) - total * total)) / count()
                 AS deviation
         FROM scope
-    )
+    """
+# Similarity alone needs nothing of the other documents: half of the reading.
+_WHOLE_UNUSED: Final = "SELECT 1 AS usual_size, CAST([], 'Array(Float64)') AS worths, 0 AS mean, 0 AS deviation"
+
+# A trace has at most one document per mode, so that twice as many documents hold enough traces.
+_RANKED_SQL: Final = """
+WITH
+    arrayConcat({{vector:Array(Float32)}}, {{further:Array(Float32)}}) AS vector,
+    scope AS (
+        SELECT
+            document_id,
+            rendering,
+            timestamp,
+            {similarity} AS millionths,
+            CAST([{found}], 'Array(UInt8)') AS found,
+            {size} AS size
+        {from_scope}
+    ),
+    whole AS ({whole})
 SELECT
     document_id,
     rendering,
@@ -164,6 +168,8 @@ class ClickHouseSearchStore:
             similarity=_NO_SIMILARITY if vector is None else _SIMILARITY,
             found=", ".join(_is_found(place, needle) for place, needle in enumerate(needles)),
             from_scope=self._from(scope) + ("" if vector is None else _WITH_VECTOR),
+            size="length(words)" if needles else "1",
+            whole=_WHOLE_UNUSED if method == "vector" else _WHOLE.format(),
             score=_SCORES[method],
             condition=_HOLDS_A_WORD if method == "words" else "",
         )

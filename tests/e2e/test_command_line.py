@@ -108,6 +108,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "estimate",
         "teams",
         "summaries",
+        "search",
         "preview",
         "schedule",
         "doctor",
