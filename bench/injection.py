@@ -86,7 +86,7 @@ def passes(result: dict[str, Any]) -> bool:
 def _through_a_stack(endpoint: ModelEndpoint | None) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="injection-") as folder,
-        own_stack(StackOptions(Path(folder), model=endpoint, workers=os.cpu_count() or 2), lambda _: None) as info,
+        own_stack(_stack_options(Path(folder), endpoint), lambda _: None) as info,
     ):
         failed = 0
         for team_id, place in enumerate(PLACES, start=FIRST_TEAM):
@@ -102,6 +102,11 @@ def _through_a_stack(endpoint: ModelEndpoint | None) -> dict[str, Any]:
         stored = sum(len(_rows(info, team_id)) for team_id in range(FIRST_TEAM, FIRST_TEAM + len(PLACES)))
     examples = [f"{count} x {what}" for what, count in found.most_common(_SHOWN_VIOLATIONS)]
     return {"stored": stored, "failed": failed, "violations": found.total(), "examples": examples}
+
+
+def _stack_options(folder: Path, endpoint: ModelEndpoint | None) -> StackOptions:
+    """Without a poller: what is embedded is what is stored, and the gullible model embeds nothing."""
+    return StackOptions(folder, model=endpoint, workers=os.cpu_count() or 2, poller=False)
 
 
 def planted_rows(team_id: int, place: str, injections: Sequence[str] = INJECTIONS) -> list[list[Any]]:
