@@ -3,23 +3,28 @@
 The recorded samples are summarized through the state machines; then, in each run, all rows are taken away and every
 request is delivered anew: twice, in random order, with an older version of each document among them, which must not
 win. Meanwhile a third of the calls of the model fail, and the function is killed (SIGKILL) at random moments. In the
-end each stored summary must have exactly one row, of its own content.
+end each stored summary must have exactly one row, of its own content. Then ClickHouse and the broker are away, each for
+a minute. One half of the runs, and of the minutes, in each mode of Lambda's event source.
 """
 
+import contextlib
 import json
 import random
+import socket
 import tempfile
 import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from adapters.clickhouse_properties import parse_properties
 from embedding.requests import content_hash, embedding_request, encode, message_key
@@ -33,11 +38,19 @@ from local.stack_options import StackOptions
 from trace_summarization.constants import EVENT_NAME_TRACE_SUMMARY
 from trace_summarization.timestamps import format_microseconds, parse_rfc3339
 
+PROVISIONED: dict[str, Any] = {
+    "provisioned": True,
+    "partial_batch_responses": True,
+    "bisect_batch_on_function_error": True,
+    "maximum_retry_attempts": 1_000,
+}
 _RUNS = 20
 _MIN_SUMMARIES = 300
 DAY = {"window_start": "2025-01-15T00:00:00Z", "window_end": "2025-01-16T00:00:00Z"}
 _DRAIN_SECONDS = 240.0
 _KILLS_PER_RUN = 4
+_AWAY_SECONDS = 60.0
+_PROBLEMS = ("missing", "doubled", "of_other_content", "of_wrong_size", "unasked")
 _FAILED_SHARE = 1 / 3
 _FAILED_SHARE_TOLERANCE = 0.08  # by chance, of so many requests
 # In equal parts; the last two are answered (or were), and what they brought is asked for again.
@@ -60,11 +73,11 @@ class Delivery:
     team_ids: Sequence[int]
 
     @classmethod
-    def of(cls, stack: Stack, info: StackInfo, team_ids: Sequence[int]) -> Self:
-        """The delivery by a stack's own poller. Raises RuntimeError when it has none."""
-        if stack.runtime is None or stack.poller is None:
+    def of(cls, stack: Stack, info: StackInfo, poller: EventSourcePoller | None, team_ids: Sequence[int]) -> Self:
+        """The delivery by a poller of the stack. Raises RuntimeError when nothing reads or runs."""
+        if stack.runtime is None or poller is None:
             raise RuntimeError("the stack reads no queue")
-        return cls(info, stack.runtime, stack.poller, team_ids)
+        return cls(info, stack.runtime, poller, team_ids)
 
     def requests(self) -> list[dict[str, Any]]:
         """The embedding request of each stored summary, built from its event."""
@@ -87,16 +100,47 @@ class Delivery:
                 parameters={"team_ids": list(self.team_ids)},
             )
 
-    def send(self, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Put messages on the topic, in their order."""
-        producer = KafkaProducer(bootstrap_servers=self.info.kafka_bootstrap_servers, linger_ms=20)
-        futures = [
-            producer.send(self.info.kafka_topic, key=message_key(message).encode(), value=encode(message))
-            for message in messages
-        ]
-        for future in futures:
-            future.get(timeout=30)
-        producer.close()
+    def configure_function(self, **variables: str) -> None:
+        """Have the function run in new processes, with these environment variables besides its own."""
+        (function,) = (each for each in self.runtime.functions if each.name == self.info.embed_function)
+        self.runtime.update(replace(function, environment={**function.environment, **variables}))
+
+    @contextlib.contextmanager
+    def clickhouse_away(self) -> Iterator[None]:
+        """For a while let the function find nobody where ClickHouse's secret says that it is."""
+        (function,) = (each for each in self.runtime.functions if each.name == self.info.embed_function)
+        secret, client = function.environment["CLICKHOUSE_SECRET_ARN"], self.info.aws("secretsmanager")
+        value = client.get_secret_value(SecretId=secret)["SecretString"]
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # taken, but nobody listens
+            closed = {**json.loads(value), "port": nobody.getsockname()[1]}
+            client.put_secret_value(SecretId=secret, SecretString=json.dumps(closed))
+            self.configure_function()
+            try:
+                yield
+            finally:
+                client.put_secret_value(SecretId=secret, SecretString=value)
+                self.configure_function()
+
+    def send(self, messages: Sequence[Mapping[str, Any]], timeout_seconds: float = 30.0) -> None:
+        """Put messages on the topic, in their order. Raises KafkaError when the broker does not confirm them."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.info.kafka_bootstrap_servers,
+            linger_ms=20,
+            api_version=(2, 6),  # else it is asked for first, without a limit of time
+            max_block_ms=1_000 * timeout_seconds,
+            request_timeout_ms=500 * timeout_seconds,
+            delivery_timeout_ms=1_000 * timeout_seconds,
+        )
+        try:
+            futures = [
+                producer.send(self.info.kafka_topic, key=message_key(message).encode(), value=encode(message))
+                for message in messages
+            ]
+            for future in futures:
+                future.get(timeout=timeout_seconds)
+        finally:
+            producer.close(timeout=0)
 
     def problems(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """How many documents have no row, more than one, or one of another content; and rows that nobody asked for."""
@@ -143,9 +187,9 @@ class Delivery:
 
 
 def run() -> dict[str, Any]:
-    """Summarize the samples, then deliver their requests under faults, 20 times."""
+    """Summarize the samples, then deliver their requests under faults, in both modes."""
     with tempfile.TemporaryDirectory(prefix="embedding-faults-") as folder:
-        options = StackOptions(Path(folder), persistent=False, workers=8, backoff_scale=0.05)
+        options = StackOptions(Path(folder), persistent=False, workers=8, backoff_scale=0.05, poller=False)
         with Stack(options) as stack:
             info = stack.start()
             with info.clickhouse() as client:
@@ -153,9 +197,27 @@ def run() -> dict[str, Any]:
                 teams = load_events(client, info.clickhouse_events_table, samples).teams
             for team_id in teams:
                 _summarize(info, team_id)
-            delivery = Delivery.of(stack, info, teams)
-            first = _first_delivery(delivery)
-            return {"first_delivery": first, **faulty_runs(delivery, _RUNS)}
+            modes = {
+                mode: _mode(stack, info, teams, first_run, changes)
+                for mode, first_run, changes in (("default", 0, {}), ("provisioned", _RUNS // 2, PROVISIONED))
+            }
+            return {"modes": modes}
+
+
+def _mode(
+    stack: Stack, info: StackInfo, teams: Sequence[int], first_run: int, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything in one mode, by an event source that reads the topic from its beginning."""
+    with stack.new_poller(consumer_group=f"faults-{first_run}", **changes) as poller:
+        delivery = Delivery.of(stack, info, poller, teams)
+        delivery.configure_function(PARTIAL_BATCH_RESPONSES=str(bool(changes)))
+        delivery.take_rows_away()
+        return {
+            "without_faults": _without_faults(delivery),
+            "with_faults": faulty_runs(delivery, range(first_run, first_run + _RUNS // 2)),
+            "clickhouse_away": _while_away(delivery, delivery.clickhouse_away()),
+            "broker_away": _while_away(delivery, stack.kafka.hanging()),
+        }
 
 
 def _summarize(info: StackInfo, team_id: int) -> None:
@@ -166,29 +228,51 @@ def _summarize(info: StackInfo, team_id: int) -> None:
         raise RuntimeError(f"the run failed: {execution}")
 
 
-def _first_delivery(delivery: Delivery) -> dict[str, Any]:
-    """What the run of the state machines itself has brought about, without faults."""
+def _without_faults(delivery: Delivery) -> dict[str, Any]:
+    """What comes of the requests that the runs of the state machines have queued."""
     delivery.poller.wait_until_drained(_DRAIN_SECONDS)
+    return _outcome(delivery, delivery.requests(), 0)
+
+
+def _while_away(delivery: Delivery, away: AbstractContextManager[None]) -> dict[str, Any]:
+    """What comes of requests that are delivered before, during and after a minute without a service."""
     wanted = delivery.requests()
-    return {"summaries": len(wanted), **delivery.problems(wanted), "broken_records": delivery.broken_records()}
+    broken_before = delivery.broken_records()
+    delivery.take_rows_away()
+    third = len(wanted) // 3
+    delivery.send(wanted[:third])
+    with away:
+        began = time.monotonic()
+        # A broker that hangs takes nothing: who produces learns it, and `backfill` queues it again.
+        with contextlib.suppress(KafkaError):
+            delivery.send(wanted[third : 2 * third], timeout_seconds=_AWAY_SECONDS / 2)
+        time.sleep(max(0.0, _AWAY_SECONDS - (time.monotonic() - began)))
+    delivery.send(wanted[third:])
+    delivery.poller.wait_until_drained(_DRAIN_SECONDS)
+    return _outcome(delivery, wanted, broken_before)
 
 
-def faulty_runs(delivery: Delivery, runs: int, kills_per_run: int = _KILLS_PER_RUN) -> dict[str, Any]:
-    """Deliver all requests under faults, `runs` times; return what was wrong afterwards, and what went on."""
+def _outcome(delivery: Delivery, wanted: Sequence[Mapping[str, Any]], broken_before: int) -> dict[str, Any]:
+    broken = delivery.broken_records() - broken_before
+    return {"summaries": len(wanted), **delivery.problems(wanted), "broken_records": broken}
+
+
+def faulty_runs(delivery: Delivery, seeds: Sequence[int], kills_per_run: int = _KILLS_PER_RUN) -> dict[str, Any]:
+    """Deliver all requests under faults, once per seed; return what was wrong afterwards, and what went on."""
     wanted = delivery.requests()
     totals: Counter[str] = Counter()
     broken_before = delivery.broken_records()
-    for number in range(runs):
-        totals.update(_faulty_run(delivery, wanted, random.Random(number), kills_per_run))
+    for seed in seeds:
+        totals.update(_faulty_run(delivery, wanted, random.Random(seed), kills_per_run))
     calls = totals["model_requests"]
     return {
-        "runs": runs,
+        "runs": len(seeds),
         "summaries": len(wanted),
         **{name: totals[name] for name in ("messages", "kills", "invocations", "failed_invocations")},
         "model_requests": calls,
         "failed_model_requests": round(totals["failed_model_requests"] / calls, 3) if calls else None,
         "paid_again": totals["paid_again"],
-        **{name: totals[name] for name in ("missing", "doubled", "of_other_content", "of_wrong_size", "unasked")},
+        **{name: totals[name] for name in _PROBLEMS},
         "broken_records": delivery.broken_records() - broken_before,
         "seconds": round(totals["milliseconds"] / 1_000, 1),
     }
@@ -257,26 +341,27 @@ def _faults() -> list[dict[str, Any]]:
 
 def report(result: dict[str, Any]) -> str:
     """The result as lines."""
-    first = ", ".join(f"{name} {value}" for name, value in result["first_delivery"].items())
-    lines = [f"{name:24} {value}" for name, value in result.items() if name != "first_delivery"]
-    return "\n".join([f"{'first delivery':24} {first}", *lines])
+    return "\n".join(
+        f"{mode:12} {part:16} " + ", ".join(f"{name} {value}" for name, value in figures.items())
+        for mode, parts in result["modes"].items()
+        for part, figures in parts.items()
+    )
 
 
 def passes(result: dict[str, Any]) -> bool:
-    """Every summary has its one row, under the faults that were meant; an answer is only lost to a kill."""
-    first = result["first_delivery"]
+    """Every summary has its one row, under the faults that were meant."""
+    parts = [figures for of_mode in result["modes"].values() for figures in of_mode.values()]
+    under_faults = [of_mode["with_faults"] for of_mode in result["modes"].values()]
     return bool(
-        first["summaries"] >= _MIN_SUMMARIES
-        and not any(value for name, value in first.items() if name != "summaries")
-        and holds(result)
-        and result["kills"] >= result["runs"]
-        and abs(result["failed_model_requests"] - _FAILED_SHARE) <= _FAILED_SHARE_TOLERANCE
+        all(figures["summaries"] >= _MIN_SUMMARIES and holds(figures) for figures in parts)
+        and sum(figures["runs"] for figures in under_faults) == _RUNS
+        and all(figures["kills"] >= figures["runs"] for figures in under_faults)
+        and all(
+            abs(figures["failed_model_requests"] - _FAILED_SHARE) <= _FAILED_SHARE_TOLERANCE for figures in under_faults
+        )
     )
 
 
-def holds(result: Mapping[str, Any]) -> bool:
+def holds(figures: Mapping[str, Any]) -> bool:
     """Whether nothing was lost, doubled, or replaced by what is older."""
-    return not any(
-        result[name]
-        for name in ("missing", "doubled", "of_other_content", "of_wrong_size", "unasked", "broken_records")
-    )
+    return not any(figures[name] for name in (*_PROBLEMS, "broken_records"))

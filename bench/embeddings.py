@@ -95,7 +95,7 @@ def _worker(folder: Path, documents: int, baseline_documents: int) -> dict[str, 
     try:
         with Stack(StackOptions(folder, persistent=False, model=endpoint)) as stack:
             info = stack.start()
-            delivery = Delivery.of(stack, info, range(1, 11))
+            delivery = Delivery.of(stack, info, stack.poller, range(1, 11))
             delivery.runtime.warm(info.embed_function, 1)  # how long it starts is another benchmark's
             messages = list(_messages(documents))
             began = time.perf_counter()

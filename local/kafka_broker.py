@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -90,6 +91,18 @@ class KafkaBroker:
         if self._process is not None:
             stop_child(self._process, grace_seconds=_STOP_GRACE_SECONDS)
             self._process = None
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """For a while keep all connections and answer nothing, as a machine that is overloaded does."""
+        process = self._process
+        if process is None:
+            raise RuntimeError("the broker does not run")
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()

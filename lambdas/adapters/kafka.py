@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaError,
+    OutOfOrderSequenceNumberError,
+    UnknownProducerIdError,
+)
 from kafka.producer.future import FutureRecordMetadata
 
 from adapters.secrets import KafkaSecret
@@ -15,6 +20,9 @@ from trace_summarization.errors import EmbeddingNotQueued
 
 _CONNECT_TIMEOUT_MS = 5_000
 _OLDEST_BROKER = (2, 6)
+# A broker that was started anew without its data, or that has forgotten a producer that was idle for days: what it says
+# of a producer that numbers its records.
+_UNKNOWN_PRODUCER = (InvalidProducerEpochError, OutOfOrderSequenceNumberError, UnknownProducerIdError)
 
 
 class KafkaEmbeddingQueue:
@@ -34,9 +42,20 @@ class KafkaEmbeddingQueue:
         """Send records of key and message together. Returns for each None once the broker confirmed it, or its error.
 
         All are confirmed or given up within one delivery's time; after a fault nothing more is sent, so that a broker
-        that is away costs that time once. Raises what reading the secret raises.
-        `flush()` may return although records failed, so only each record's own future counts.
+        that is away costs that time once. A broker that does not know this producer (any more) is asked once more by
+        another one. Raises what reading the secret raises.
         """
+        deadline = time.monotonic() + c.KAFKA_DELIVERY_TIMEOUT_SECONDS
+        errors = self._send_all(records, deadline)
+        if any(error is not None and isinstance(error.__cause__, _UNKNOWN_PRODUCER) for error in errors):
+            left = [position for position, error in enumerate(errors) if error is not None]
+            again = self._send_all([records[position] for position in left], deadline)
+            for position, error in zip(left, again, strict=True):
+                errors[position] = error
+        return errors
+
+    def _send_all(self, records: Sequence[tuple[str, bytes]], deadline: float) -> list[EmbeddingNotQueued | None]:
+        """One attempt. `flush()` may return although records failed, so only each record's own future counts."""
         errors: list[EmbeddingNotQueued | None] = [None] * len(records)
         sent: list[tuple[int, FutureRecordMetadata]] = []
         fault: EmbeddingNotQueued | None = None
@@ -54,7 +73,6 @@ class KafkaEmbeddingQueue:
                     errors[position] = fault = _not_confirmed(error)
                 except EmbeddingNotQueued as error:
                     errors[position] = fault = error
-        deadline = time.monotonic() + c.KAFKA_DELIVERY_TIMEOUT_SECONDS
         for position, future in sent:
             try:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))

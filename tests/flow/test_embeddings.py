@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +11,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from bench.embedding_faults import DAY, Delivery, faulty_runs, holds
+from bench.embedding_faults import DAY, PROVISIONED, Delivery, faulty_runs, holds
 from embedding.requests import encode
 from local.event_source import EventSourcePoller
 from local.kafka_offsets import end_offsets
@@ -23,12 +21,6 @@ from tests.embedding_documents import message
 from tests.flow.http_proxy import Fault
 from tests.flow.workbench import Workbench
 
-PROVISIONED = {
-    "provisioned": True,
-    "partial_batch_responses": True,
-    "bisect_batch_on_function_error": True,
-    "maximum_retry_attempts": 1_000,
-}
 MODES = pytest.mark.parametrize("changes", [{}, PROVISIONED], ids=["default", "provisioned"])
 DRAIN_SECONDS = 120.0
 # The tests' stack waits a fiftieth of what Lambda's event source waits between deliveries: to it, this is minutes.
@@ -97,18 +89,6 @@ def kept_meanwhile(bench: Workbench) -> Iterator[list[str]]:
         reasons.append(document.get("reason") or document["requestContext"]["condition"])
 
 
-@contextmanager
-def hanging_broker(bench: Workbench) -> Iterator[None]:
-    """The broker keeps its connections and answers nothing."""
-    process = bench.stack.kafka._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
-
-
 def test_a_day_of_recorded_traces_ends_in_one_row_each_and_so_it_stays_under_faults(bench: Workbench) -> None:
     team = bench.new_team()
     with bench.info.clickhouse() as client:
@@ -125,7 +105,7 @@ def test_a_day_of_recorded_traces_ends_in_one_row_each_and_so_it_stays_under_fau
         wanted = delivery.requests()
         assert len(wanted) == metrics["summaries_generated"] >= 300
         assert not any(delivery.problems(wanted).values())
-        result = faulty_runs(delivery, runs=2, kills_per_run=2)
+        result = faulty_runs(delivery, range(2), kills_per_run=2)
     assert holds(result), result
     assert result["kills"] >= 2
     assert result["failed_invocations"] >= 2
@@ -190,7 +170,7 @@ def test_while_broker_and_clickhouse_are_away_requests_wait_and_none_is_lost(
             time.sleep(AWAY_SECONDS)
             assert poller.counts.function_errors + poller.counts.partial_failures > failed
         poller.wait_until_drained(DRAIN_SECONDS)
-        with hanging_broker(bench):
+        with bench.stack.kafka.hanging():
             time.sleep(AWAY_SECONDS)
         produce(bench, list(map(encode, wanted[40:])))
         poller.wait_until_drained(DRAIN_SECONDS)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -171,17 +169,6 @@ def queue(aws: LocalAws, lambda_python: Path, tmp_path: Path) -> Iterator[Queue]
     for item in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         s3.delete_object(Bucket=BUCKET, Key=item["Key"])
     s3.delete_bucket(Bucket=BUCKET)
-
-
-@contextmanager
-def paused(broker: KafkaBroker) -> Iterator[None]:
-    process = broker._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
 
 
 # --- what a function gets --------------------------------------------------------------------------------------------
@@ -444,7 +431,7 @@ def test_a_broker_that_hangs_for_a_while_delays_and_loses_nothing(queue: Queue) 
     with queue.poller(batch_size=2) as poller:
         queue.produce(*numbered(3))
         poller.wait_until_drained()
-        with paused(queue.broker):
+        with queue.broker.hanging():
             time.sleep(5)
         queue.produce("later")
         poller.wait_until_drained()
@@ -456,7 +443,7 @@ def test_a_commit_waits_for_a_broker_that_hangs(queue: Queue) -> None:
     queue.produce("one")
     with queue.poller() as poller:
         assert wait_until(lambda: len(queue.events()) == 1, 20)
-        with paused(queue.broker):
+        with queue.broker.hanging():
             assert wait_until(lambda: poller.counts.broker_errors >= 1, 20)
         poller.wait_until_drained()
     with queue.poller() as second:

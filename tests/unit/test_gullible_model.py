@@ -48,6 +48,7 @@ def test_stored_as_it_is_its_answer_would_violate_the_rules() -> None:
             "$ai_summary_flow_diagram": answer["flow_diagram"],
             "$ai_summary_bullets": json.dumps([{**item, "verified": True} for item in answer["summary_bullets"]]),
             "$ai_summary_interesting_notes": json.dumps(answer["interesting_notes"]),
+            "$ai_summary_keywords": " order ",
             "$ai_summary_line_refs_valid": 0,
             "$ai_summary_line_refs_total": 0,
         }

@@ -94,6 +94,15 @@ def test_a_broker_that_goes_away_meanwhile_fails_what_it_did_not_confirm(broker:
         assert queue.send_all([("after", b"{}")]) == [None]
 
 
+def test_a_broker_that_was_started_anew_meanwhile_takes_the_next_records(broker: KafkaBroker) -> None:
+    with closing(queue_to(broker.bootstrap_servers)) as queue:
+        queue.send_all([(str(number), b"{}") for number in range(20)])
+        broker.stop()
+        broker.start()
+        assert queue.send_all([("after", b"{}"), ("again", b"{}")]) == [None, None]
+    assert [key for key, _ in records(broker)] == [b"after", b"again"]
+
+
 def test_no_broker_configured_is_told() -> None:
     with pytest.raises(EmbeddingNotQueued, match="KAFKA_BOOTSTRAP_SERVERS is empty"):
         queue_to("").send("key", b"{}")
