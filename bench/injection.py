@@ -86,7 +86,9 @@ def passes(result: dict[str, Any]) -> bool:
 def _through_a_stack(endpoint: ModelEndpoint | None) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="injection-") as folder,
-        own_stack(StackOptions(Path(folder), model=endpoint, workers=os.cpu_count() or 2), lambda _: None) as info,
+        own_stack(
+            StackOptions(Path(folder), model=endpoint, workers=os.cpu_count() or 2, poller=False), lambda _: None
+        ) as info,
     ):
         failed = 0
         for team_id, place in enumerate(PLACES, start=FIRST_TEAM):
