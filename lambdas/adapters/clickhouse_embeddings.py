@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from adapters.clickhouse_client import ClickHouseConnection, clickhouse_time, connection_of_secret
 from adapters.settings import ClickHouseSettings
-from embedding.ports import Document, DocumentKey, StoredEmbeddings, Vector
+from embedding.ports import Document, DocumentKey, EmbeddedVersion, StoredEmbeddings, Vector
 from trace_summarization import constants as c
 
 _AROUND: Final = timedelta(days=30)
@@ -34,7 +34,7 @@ _KEY: Final = "toDate(timestamp), product, document_type, model_name, rendering,
 _VERSIONS_SQL: Final = """
 SELECT
     toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
-    document_id, max(summarized_at)
+    document_id, max(summarized_at), argMax(content_hash, (summarized_at, inserted_at))
 FROM {database}.document_embeddings
 WHERE team_id = {{team_id:Int64}}
     AND timestamp >= {{start:DateTime64(6, 'UTC')}} AND timestamp < {{end:DateTime64(6, 'UTC')}}
@@ -99,11 +99,11 @@ class ClickHouseEmbeddingStore:
         return cls(connection_of_secret(settings.clickhouse_secret_arn), settings.clickhouse_database)
 
     def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
-        """What is stored of the team's documents. Vectors are read only of what no newer version stands for."""
-        versions: dict[DocumentKey, datetime] = {}
+        """What is stored of the team's documents. Vectors are read only of what no stored version stands for."""
+        versions: dict[DocumentKey, EmbeddedVersion] = {}
         for chunk in _chunks(documents):
             versions |= self._versions(team_id, chunk)
-        outdated = [one for one in documents if one.key not in versions or versions[one.key] < one.summarized_at]
+        outdated = [one for one in documents if one.key not in versions or not versions[one.key].stands_for(one)]
         vectors: dict[tuple[str, str], Vector] = {}
         for start, end, near in _neighbourhoods(outdated):
             for chunk in _chunks(near):
@@ -122,7 +122,7 @@ class ClickHouseEmbeddingStore:
                     settings=dict(settings),
                 )
 
-    def _versions(self, team_id: int, documents: Sequence[Document]) -> dict[DocumentKey, datetime]:
+    def _versions(self, team_id: int, documents: Sequence[Document]) -> dict[DocumentKey, EmbeddedVersion]:
         keys = list(dict.fromkeys(document.key for document in documents))
         days = [key.day for key in keys]
         rows = self._rows(
@@ -141,7 +141,7 @@ class ClickHouseEmbeddingStore:
             },
         )
         wanted = set(keys)  # another document may have the same hash
-        return {key: version for *fields, version in rows if (key := DocumentKey(*fields)) in wanted}
+        return {key: EmbeddedVersion(*row[6:]) for row in rows if (key := DocumentKey(*row[:6])) in wanted}
 
     def _vectors(
         self, team_id: int, start: datetime, end: datetime, documents: Sequence[Document]

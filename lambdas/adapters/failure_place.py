@@ -8,7 +8,8 @@ import base64
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,12 +61,13 @@ class S3FailurePlace:
             "reason": record.reason,
             "value": None if record.value is None else base64.b64encode(record.value).decode(),
         }
-        self._ask(
-            "put_object",
-            Key=f"{_folder(position)}{_name(position.offset)}",
-            Body=json.dumps(content).encode(),
-            ContentType="application/json",
-        )
+        with self._typed_errors():
+            _s3().put_object(
+                Bucket=self.bucket,
+                Key=f"{_folder(position)}{_name(position.offset)}",
+                Body=json.dumps(content).encode(),
+                ContentType="application/json",
+            )
 
     def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
         """Which of these records have an object: one listing for each partition, of their offsets only."""
@@ -84,18 +86,20 @@ class S3FailurePlace:
         # Keys after this one: the offset itself has a longer name.
         after = f"{folder}{first_offset:0{_OFFSET_DIGITS}}"
         while True:
-            answer = self._ask("list_objects_v2", Prefix=folder, StartAfter=after)
+            with self._typed_errors():
+                answer = _s3().list_objects_v2(Bucket=self.bucket, Prefix=folder, StartAfter=after)
             keys = [item["Key"] for item in answer.get("Contents", ())]
             names.update(key.removeprefix(folder) for key in keys)
             if not answer["IsTruncated"] or keys[-1] >= last:
                 return names
             after = keys[-1]
 
-    def _ask(self, operation: str, **arguments: Any) -> Any:
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(_s3(), operation)(Bucket=self.bucket, **arguments)
+            yield
         except (ClientError, BotoCoreError) as error:
             raise self._typed(error) from error
 

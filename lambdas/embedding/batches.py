@@ -188,10 +188,10 @@ class _Batch:
                 continue
             for source in of_team:
                 document = source.document
-                version = stored.summarized_at.get(document.key)
+                version = stored.versions.get(document.key)
                 known = stored.vectors.get((document.model_name, document.content_hash))
                 vector = None if known is None else _sound(known, document.model_name)
-                if version is not None and version >= document.summarized_at:
+                if version is not None and version.stands_for(document):
                     self.result.embeddings_unneeded += 1
                 elif vector is not None:
                     reused.append((source, vector))

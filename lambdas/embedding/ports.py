@@ -53,14 +53,32 @@ class DocumentKey:
 
 
 @dataclass(frozen=True)
+class EmbeddedVersion:
+    """Which version of a document a row of `document_embeddings` holds."""
+
+    summarized_at: datetime
+    content_hash: str
+
+    def stands_for(self, document: Document) -> bool:
+        """Whether the document needs no row any more: this one is of a newer summary, or of the same content.
+
+        Of equal times another content stands for nothing: it is how the same summary reads to another release, and the
+        row that is inserted last stays. `words` are not compared: keywords are renewed with the summary only.
+        """
+        if self.summarized_at == document.summarized_at:
+            return self.content_hash == document.content_hash
+        return self.summarized_at > document.summarized_at
+
+
+@dataclass(frozen=True)
 class StoredEmbeddings:
     """What is stored already of some documents.
 
-    `summarized_at`: of the newest stored version of each document that has one. `vectors`: by model name and content
+    `versions`: the newest stored one of each document that has a row. `vectors`: by model name and content
     hash, of content that this team has embedded before, in these documents or in others.
     """
 
-    summarized_at: Mapping[DocumentKey, datetime]
+    versions: Mapping[DocumentKey, EmbeddedVersion]
     vectors: Mapping[tuple[str, str], Vector]
 
 
@@ -90,14 +108,6 @@ class PlacedSummary:
     position: SummaryPosition
     timestamp: datetime
     properties: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class EmbeddedVersion:
-    """Which version of a document a row of `document_embeddings` holds."""
-
-    summarized_at: datetime
-    content_hash: str
 
 
 class RequeueStore(Protocol):

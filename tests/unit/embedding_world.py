@@ -12,6 +12,7 @@ from embedding.ports import (
     BrokenRecord,
     Document,
     DocumentKey,
+    EmbeddedVersion,
     EmbeddingAnswer,
     EmbeddingModel,
     RecordPosition,
@@ -52,11 +53,14 @@ class MemoryStore:
         self.finds.append(team_id)
         self.on_find(team_id)
         of_team = [row for row in self.rows if row[0].team_id == team_id]
-        versions = {}
-        for one in documents:
-            stored = [row.summarized_at for row, _ in of_team if row.key == one.key]
-            if stored:
-                versions[one.key] = max(stored)
+        newest = self.newest()
+        versions = {
+            one.key: EmbeddedVersion(
+                newest[team_id, one.key][0].summarized_at, newest[team_id, one.key][0].content_hash
+            )
+            for one in documents
+            if (team_id, one.key) in newest
+        }
         vectors = {
             (row.model_name, row.content_hash): vector
             for one in documents

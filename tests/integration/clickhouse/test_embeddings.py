@@ -9,7 +9,7 @@ import pytest
 
 from adapters.clickhouse import ClickHouseConnection
 from adapters.clickhouse_embeddings import ClickHouseEmbeddingStore
-from embedding.ports import Document
+from embedding.ports import Document, EmbeddedVersion
 from embedding.requests import content_hash
 from tests.embedding_documents import MODEL, document
 from tests.integration.clickhouse.events_database import EventsDatabase, at
@@ -24,8 +24,8 @@ def store(database: EventsDatabase) -> ClickHouseEmbeddingStore:
 
 
 def versions(store: ClickHouseEmbeddingStore, *documents: Document) -> list[datetime | None]:
-    stored = store.find(documents[0].team_id, documents).summarized_at
-    return [stored.get(one.key) for one in documents]
+    stored = store.find(documents[0].team_id, documents).versions
+    return [stored[one.key].summarized_at if one.key in stored else None for one in documents]
 
 
 def newer(**changes: Any) -> Document:
@@ -85,6 +85,25 @@ def test_the_newest_version_stays_in_any_order_of_arrival(
         assert versions(store, document()) == [at("17:00")]
         database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
     assert database.value("SELECT count() FROM {db}.document_embeddings") == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(["one", "another", "a third"])))
+def test_of_equal_versions_the_one_that_was_inserted_last_is_found_and_stays(
+    database: EventsDatabase, store: ClickHouseEmbeddingStore, order: tuple[str, ...]
+) -> None:
+    for content in order:
+        store.save([(document(content=content), VECTOR)])
+    last = document(content=order[-1])
+    for _ in range(2):
+        assert store.find(1, [last]).versions == {last.key: EmbeddedVersion(at("15:00"), last.content_hash)}
+        assert database.rows("SELECT content FROM {db}.document_embeddings FINAL") == [(order[-1],)]
+        database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
+
+
+def test_the_vector_of_an_equal_version_with_another_content_is_looked_for(store: ClickHouseEmbeddingStore) -> None:
+    store.save([(document(content="as before"), VECTOR), (document("another", content="as now"), VECTOR)])
+    wanted = document(content="as now")
+    assert dict(store.find(1, [wanted]).vectors) == {(MODEL, wanted.content_hash): VECTOR}
 
 
 def test_a_row_that_is_saved_again_is_one_row(database: EventsDatabase, store: ClickHouseEmbeddingStore) -> None:
