@@ -91,7 +91,9 @@ def _tell_search(info: StackInfo, output: Output) -> None:
     model = info.embedding_models[0]
     told = "a small offline model: it knows words, not sentences" if model == OFFLINE_EMBEDDING_MODEL else model
     command = shlex.join(["python", "-m", "local", "search", _SEARCHED_TEXT, "--team", str(_SEARCHED_TEAM)])
-    output.say(f"The summaries can be searched (vectors of {told}), for example\n{command}\n")
+    output.say(
+        f"The summaries can be searched (vectors of {told}). The first results, bullets left out, of\n{command}\n"
+    )
     request = {"team_id": _SEARCHED_TEAM, "text": _SEARCHED_TEXT, "limit": _SHOWN_RESULTS}
     for result in search_page(info, request, output)["results"]:
         output.say(readable_result({**result, "bullets": []}))
