@@ -54,7 +54,7 @@ class Target(Protocol):
         """The team's recorded runs whose windows reach into the span."""
 
     def run_team(self, inputs: Mapping[str, Any]) -> TeamExecution:
-        """Run the team machine to its end. When interrupted, the execution is stopped."""
+        """Run the team machine to its end. When interrupted, or unable to follow it, the execution is stopped."""
 
     def requeue(self, inputs: Mapping[str, Any]) -> RequeueResult:
         """Invoke the function that queues missing embeddings, once. Raises InvocationFailed."""

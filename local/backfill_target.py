@@ -5,11 +5,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from adapters.clickhouse import ClickHouseConnection, connect
 from adapters.clickhouse_batch_runs import ClickHouseBatchRuns, RecordedRun
@@ -23,12 +24,18 @@ from trace_summarization.models import BatchSummarizationMetrics, Mode, Window
 from trace_summarization.planning import parse_allowlist
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 5.0
+_FAILED_POLLS = 60  # in a row, about four minutes, besides the client's own attempts
+_PASSING = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
 # The function answers when it is done, and must not be invoked a second time meanwhile.
 _INVOKE_TIMEOUT_SECONDS = c.REQUEUE_LAMBDA_TIMEOUT_SECONDS + 15
 
 
 class StackNotUsable(LocalStackError):
     """The named stack does not exist, or is not one of this application (of this version)."""
+
+
+class ExecutionNotStopped(LocalStackError):
+    """Following an execution has ended before the execution, which could not be stopped either."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class StackTarget:
     coordination_table: str
     requeue_function: str
     batch_runs: ClickHouseBatchRuns
+    sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def of_local_stack(cls, info: StackInfo) -> Self:
@@ -88,7 +96,11 @@ class StackTarget:
         return self.batch_runs.recorded(team_id, mode, span)
 
     def run_team(self, inputs: Mapping[str, Any]) -> TeamExecution:
-        """Run the team machine to its end. When interrupted, the execution is stopped."""
+        """Run the team machine to its end. When interrupted, or unable to follow it, the execution is stopped.
+
+        So whoever runs the window again does not run it beside this execution. Raises ExecutionNotStopped when that is
+        not certain.
+        """
         client = self.aws("stepfunctions")
         name = f"backfill-{inputs['team_id']}-{uuid.uuid4()}"
         arn = client.start_execution(stateMachineArn=self.team_machine_arn, name=name, input=json.dumps(inputs))[
@@ -96,8 +108,8 @@ class StackTarget:
         ]
         try:
             told = self._ended(client, arn)
-        except KeyboardInterrupt:
-            client.stop_execution(executionArn=arn, error="Interrupted", cause="the backfill was stopped")
+        except BaseException as error:
+            _stop(client, arn, error)
             raise
         if told["status"] == "SUCCEEDED":
             result = json.loads(told["output"])
@@ -117,14 +129,21 @@ class StackTarget:
             raise InvocationFailed(payload.get("errorType", "Unknown"), payload.get("errorMessage", ""))
         return RequeueResult.model_validate(payload)
 
-    @staticmethod
-    def _ended(client: Any, arn: str) -> Mapping[str, Any]:
+    def _ended(self, client: Any, arn: str) -> Mapping[str, Any]:
         wait = _FIRST_POLL_SECONDS
+        failed = 0
         while True:
-            told: Mapping[str, Any] = client.describe_execution(executionArn=arn)
-            if told["status"] != "RUNNING":
-                return told
-            time.sleep(wait)
+            try:
+                told: Mapping[str, Any] = client.describe_execution(executionArn=arn)
+            except (BotoCoreError, ClientError) as error:
+                failed += 1
+                if failed == _FAILED_POLLS or not _passes(error):
+                    raise
+            else:
+                failed = 0
+                if told["status"] != "RUNNING":
+                    return told
+            self.sleep(wait)
             wait = min(wait * 1.2, _LONGEST_POLL_SECONDS)
 
     def _spent(self, team_id: int, arn: str) -> int | None:
@@ -137,6 +156,25 @@ class StackTarget:
             return None  # whoever asks counts all that the run was allowed
         committed = answer.get("Item", {}).get("committed")
         return int(committed["N"]) if committed else 0
+
+
+def _passes(error: BotoCoreError | ClientError) -> bool:
+    """Whether asking again can help: throttled, a fault of the service, or one on the way to it."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, (ConnectionError, HTTPClientError))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return error.response["Error"]["Code"] in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _stop(client: Any, arn: str, why: BaseException) -> None:
+    """Stop an execution that nobody follows any more. Raises ExecutionNotStopped."""
+    try:
+        client.stop_execution(
+            executionArn=arn, error="Interrupted", cause=f"the backfill was ended by {type(why).__name__}"
+        )
+    except (BotoCoreError, ClientError) as error:
+        told = f"execution {arn} may still run; stop it before the backfill goes on ({type(error).__name__})"
+        raise ExecutionNotStopped(told) from why
 
 
 def stack_outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:

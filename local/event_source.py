@@ -1,8 +1,9 @@
 """Lambda's Kafka event source on one machine: reads the topic and invokes the function, as the template says.
 
 Default mode: a batch that fails is delivered again with growing waits, without end. Provisioned mode: partial batch
-responses, splitting of batches that fail, limits of attempts and age, and an S3 object for what is given up on. The
-service's own waits are not documented; the ones here are what streams show, times `backoff_scale`.
+responses, splitting of batches that fail, limits of attempts and age, and an S3 object for what is given up on. A
+record whose event is above an invocation's payload is given up on in both modes; without a destination nothing keeps
+it. The service's own waits are not documented; the ones here are what streams show, times `backoff_scale`.
 
 One thread reads all partitions, so batches never overlap; Lambda may work on several partitions at once.
 """
@@ -80,9 +81,7 @@ class EventSourcePoller:
         mapping: what to read, whom to invoke, how to fail.
         broker: read anew from the beginning after each of its starts, since it forgets records and offsets.
         runtime: has the function.
-        s3: a client of the AWS that has the bucket.
-        failure_bucket: gets what is discarded where the mapping has no destination: in the default mode, a record whose
-            event no invocation takes. Lambda would keep nothing of it.
+        s3: a client of the AWS that has the mapping's destination.
         backoff_scale: factor of the waits after failures and of the batching window.
     """
 
@@ -92,14 +91,12 @@ class EventSourcePoller:
         broker: KafkaBroker,
         runtime: LambdaRuntime,
         s3: Any,
-        failure_bucket: str,
         backoff_scale: float = 1.0,
     ) -> None:
         self.mapping = mapping
         self._broker = broker
         self._runtime = runtime
         self._s3 = s3
-        self._failure_bucket = mapping.destination_bucket or failure_bucket
         self._scale = backoff_scale
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -370,7 +367,21 @@ class EventSourcePoller:
     def _discard(
         self, records: Sequence[Record], condition: Condition, invocations: int, result: InvocationResult | None
     ) -> None:
-        """Keep records that are given up on. While the bucket does not answer, nothing goes on: they would be lost."""
+        """Give up on records: keep them in the destination, without one drop them.
+
+        While the destination does not answer, nothing goes on: they would be lost.
+        """
+        bucket = self.mapping.destination_bucket
+        if bucket is None:
+            for record in records:
+                logger.warning(
+                    "dropped for good: %s offset %d, %s; there is no destination",
+                    record.place,
+                    record.offset,
+                    condition,
+                )
+            self._count(records_discarded=len(records))
+            return
         function = self.mapping.function_arn
         discarded = Discarded(records, condition, invocations, function, self._source(), result)
         failures = 0
@@ -378,9 +389,9 @@ class EventSourcePoller:
             moment = datetime.now(UTC)
             key, document = discarded.key(self.mapping.id, moment), discarded.document(moment)
             try:
-                self._s3.put_object(Bucket=self._failure_bucket, Key=key, Body=document)
+                self._s3.put_object(Bucket=bucket, Key=key, Body=document)
             except (BotoCoreError, ClientError) as error:
-                logger.warning("bucket %s: %s", self._failure_bucket, type(error).__name__)
+                logger.warning("bucket %s: %s", bucket, type(error).__name__)
                 failures += 1
                 self._wait(self._backoff(failures))
                 continue

@@ -149,19 +149,18 @@ class Stack:
     def new_poller(self, **changes: Any) -> EventSourcePoller:
         """A poller of the stack's queue that is not started, with changes to what the template says.
 
+        A provisioned one gives up into the failure bucket, as the template has it.
+
         It belongs to who asks for it, and goes on where the last one of the consumer group was. Raises RuntimeError
         before `start`.
         """
         if self.runtime is None or self._mapping is None:
             raise RuntimeError("the stack does not run: start it first")
-        return EventSourcePoller(
-            replace(self._mapping, **changes),
-            self.kafka,
-            self.runtime,
-            self.aws.client("s3"),
-            self._failure_bucket,
-            self._options.backoff_scale,
-        )
+        mapping = replace(self._mapping, **changes)
+        if mapping.provisioned and mapping.destination_bucket is None:
+            mapping = replace(mapping, destination_bucket=self._failure_bucket)
+        s3 = self.aws.client("s3")
+        return EventSourcePoller(mapping, self.kafka, self.runtime, s3, self._options.backoff_scale)
 
     def _enter(self, name: str, engine: ClickHouseServer | KafkaBroker | LocalAws) -> None:
         engine.start()

@@ -8,9 +8,12 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import (
     InvalidProducerEpochError,
+    InvalidRecordError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     OutOfOrderSequenceNumberError,
+    RecordListTooLargeError,
     UnknownProducerIdError,
 )
 from kafka.producer.future import FutureRecordMetadata
@@ -18,13 +21,15 @@ from kafka.producer.future import FutureRecordMetadata
 from adapters.secrets import KafkaSecret
 from adapters.settings import KafkaSettings
 from trace_summarization import constants as c
-from trace_summarization.errors import EmbeddingNotQueued
+from trace_summarization.errors import EmbeddingNotQueued, EmbeddingRequestRefused
 
 _CONNECT_TIMEOUT_MS = 5_000
 _OLDEST_BROKER = (2, 6)
 # A broker that was started anew without its data, or that has forgotten a producer that was idle for days: what it says
 # of a producer that numbers its records.
 _UNKNOWN_PRODUCER = (InvalidProducerEpochError, OutOfOrderSequenceNumberError, UnknownProducerIdError)
+# What the client, or a topic with a limit of its own, says of one record.
+_OF_THE_RECORD = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class KafkaEmbeddingQueue:
@@ -43,8 +48,9 @@ class KafkaEmbeddingQueue:
     def send_all(self, records: Sequence[tuple[str, bytes]]) -> list[EmbeddingNotQueued | None]:
         """Send records of key and message together. Returns for each None once the broker confirmed it, or its error.
 
-        All are confirmed or given up within one delivery's time; after a fault nothing more is sent, so that a broker
-        that is away costs that time once. A broker that does not know this producer (any more) is asked once more by
+        One that is refused for its own sake (EmbeddingRequestRefused) costs the others nothing. All are confirmed or
+        given up within one delivery's time; after any other fault nothing more is sent, so that a broker that is away
+        costs that time once. A broker that does not know this producer (any more) is asked once more by
         another one. Raises what reading the secret raises.
         """
         deadline = time.monotonic() + c.KAFKA_DELIVERY_TIMEOUT_SECONDS
@@ -63,7 +69,7 @@ class KafkaEmbeddingQueue:
         fault: EmbeddingNotQueued | None = None
         for position, (key, message) in enumerate(records):
             if len(message) > c.MAX_KAFKA_MESSAGE_BYTES:
-                errors[position] = EmbeddingNotQueued(
+                errors[position] = EmbeddingRequestRefused(
                     f"message of {len(message)} bytes; a Kafka message has at most {c.MAX_KAFKA_MESSAGE_BYTES}"
                 )
             elif fault is not None:
@@ -71,6 +77,8 @@ class KafkaEmbeddingQueue:
             else:
                 try:
                     sent.append((position, self._hand_over(key, message)))
+                except _OF_THE_RECORD as error:
+                    errors[position] = _not_confirmed(error, EmbeddingRequestRefused)
                 except (KafkaError, OSError) as error:
                     errors[position] = fault = _not_confirmed(error)
                 except EmbeddingNotQueued as error:
@@ -78,6 +86,8 @@ class KafkaEmbeddingQueue:
         for position, future in sent:
             try:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))
+            except _OF_THE_RECORD as error:
+                errors[position] = _not_confirmed(error, EmbeddingRequestRefused)
             except (KafkaError, OSError) as error:
                 errors[position] = fault = _not_confirmed(error)
         if fault is not None:
@@ -102,8 +112,8 @@ class KafkaEmbeddingQueue:
                 producer.close(timeout=0)
 
 
-def _not_confirmed(error: Exception) -> EmbeddingNotQueued:
-    told = EmbeddingNotQueued(f"not confirmed by the broker: {type(error).__name__}")
+def _not_confirmed(error: Exception, kind: type[EmbeddingNotQueued] = EmbeddingNotQueued) -> EmbeddingNotQueued:
+    told = kind(f"not confirmed by the broker: {type(error).__name__}")
     told.__cause__ = error
     return told
 

@@ -20,7 +20,7 @@ from embedding.ports import (
 )
 from embedding.requests import embedding_request, encode, message_key
 from trace_summarization import constants as c
-from trace_summarization.errors import InvalidConfiguration, InvalidInput
+from trace_summarization.errors import EmbeddingRequestRefused, InvalidConfiguration, InvalidInput
 from trace_summarization.inputs import parse_inputs
 from trace_summarization.models import Mode, TeamId, Window
 from trace_summarization.timestamps import UtcSeconds, format_rfc3339
@@ -147,8 +147,9 @@ def requeue(
 ) -> RequeueResult:
     """Queue the requests that the window's summaries lack, page by page, as far as limit and time allow.
 
-    Damaged summaries and requests that could not be queued are counted. When the broker takes none of a page, it is
-    left there. Raises InvalidConfiguration, the `ClickHouse*` errors, and what reading the queue's secret raises.
+    Damaged summaries and requests that could not be queued are counted. When the broker takes none of a page, and not
+    because of the requests themselves, it is left there. Raises InvalidConfiguration, the `ClickHouse*` errors, and
+    what reading the queue's secret raises.
     """
     models = inputs.models or _checked(configured_models)
     done = RequeueResult(next=inputs.after)
@@ -195,12 +196,13 @@ def _requeue_page(
         return counted
     errors = queue.send_all([(message_key(message), encode(message)) for message in missing])
     failures = [error for error in errors if error is not None]
-    none_taken = len(failures) == len(missing)
+    of_the_broker = [error for error in failures if not isinstance(error, EmbeddingRequestRefused)]
+    is_away = bool(of_the_broker) and len(failures) == len(missing)
     return counted.model_copy(
         update={
             "queued": len(missing) - len(failures),
             "failed": len(failures),
-            "error": f"EmbeddingNotQueued: {failures[0]}" if none_taken else None,
+            "error": f"EmbeddingNotQueued: {of_the_broker[0]}" if is_away else None,
         }
     )
 

@@ -12,6 +12,7 @@
     |   |-- SecretUnavailable        the secret store or parameter store did not answer
     |   `-- SpendingUnavailable      the ledger of what a run has spent did not answer
     |-- EmbeddingNotQueued           counted with its trace, never ends a state
+    |   `-- EmbeddingRequestRefused  too large: the broker takes others
     `-- FinalError                   another attempt would end the same way
         |-- InvalidInput             what the caller gave
         |-- InvalidAllowlist         the team allowlist parameter
@@ -148,6 +149,10 @@ class UnexpectedError(FinalError):
 
 class EmbeddingNotQueued(TraceSummarizationError):
     """An embedding request was not confirmed by the broker. Counted with its trace; the summary stays."""
+
+
+class EmbeddingRequestRefused(EmbeddingNotQueued):
+    """The fault lies with this request and would be the same another time: others may be taken."""
 
 
 def retryable_error_names() -> list[str]:

@@ -203,8 +203,9 @@ def _stored_summaries(info: StackInfo) -> list[tuple[Any, ...]]:
 
 
 def _model_calls(info: StackInfo) -> int:
+    """Summaries that the model was asked for; embeddings are asked for meanwhile, whenever the queue is read."""
     with urllib.request.urlopen(info.model_base_url.removesuffix("/v1") + "/_requests", timeout=10) as answer:
-        return int(json.loads(answer.read())["count"])
+        return sum(entry["kind"] == "chat" for entry in json.loads(answer.read())["entries"])
 
 
 def _queued_documents(info: StackInfo) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -103,7 +104,7 @@ class Queue:
             **mapping,
         }
         poller = EventSourcePoller(
-            EventSourceMapping(**arguments), self.broker, self.runtime, self.aws.client("s3"), BUCKET, SCALE
+            EventSourceMapping(**arguments), self.broker, self.runtime, self.aws.client("s3"), SCALE
         )
         with poller:
             yield poller
@@ -242,11 +243,24 @@ def test_an_event_stays_below_the_payload_of_an_invocation(queue: Queue) -> None
 # --- records that no invocation can take -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", [{}, PROVISIONED], ids=["default", "provisioned"])
-def test_a_record_above_the_payload_is_kept_and_holds_nothing_up(queue: Queue, mode: dict[str, Any]) -> None:
+def test_the_default_mode_drops_a_record_above_the_payload_says_so_and_goes_on(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue.produce("before", b"x" * 5_000_000, "behind")
+    with queue.poller() as poller:
+        counts = poller.wait_until_drained()
+    assert queue.taken() == ["before", "behind"]
+    assert (counts.records_discarded, counts.records_handled) == (1, 3)
+    assert queue.discarded() == []
+    ours = [record for record in caplog.records if record.name == "local.event_source"]
+    (warning,) = (record.getMessage() for record in ours if record.levelno == logging.WARNING)
+    assert warning == "dropped for good: documents-0 offset 1, MaximumPayloadSizeExceeded; there is no destination"
+
+
+def test_the_provisioned_mode_keeps_a_record_above_the_payload_and_goes_on(queue: Queue) -> None:
     large = b"x" * 5_000_000
     queue.produce("before", large, "behind")
-    with queue.poller(**mode) as poller:
+    with queue.poller(**PROVISIONED) as poller:
         counts = poller.wait_until_drained()
     assert queue.taken() == ["before", "behind"]
     assert (counts.records_discarded, counts.records_handled) == (1, 3)
@@ -519,7 +533,7 @@ def test_a_long_invocation_does_not_hold_the_stop_up(queue: Queue) -> None:
     queue.behave(seconds=8)
     queue.produce("one")
     mapping = EventSourceMapping("id", queue.function.arn, TOPIC, queue.group)
-    poller = EventSourcePoller(mapping, queue.broker, queue.runtime, queue.aws.client("s3"), BUCKET, SCALE)
+    poller = EventSourcePoller(mapping, queue.broker, queue.runtime, queue.aws.client("s3"), SCALE)
     poller.start()
     assert wait_until(lambda: len(queue.events()) == 1, 20)
     started = time.monotonic()

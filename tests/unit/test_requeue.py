@@ -12,7 +12,7 @@ from embedding.ports import Document, DocumentKey, EmbeddedVersion, PlacedSummar
 from embedding.requests import content_hash
 from embedding.requeue import RequeueInputs, RequeueResult, position_of, requeue, requeue_inputs
 from trace_summarization import constants as c
-from trace_summarization.errors import EmbeddingNotQueued, InvalidConfiguration, InvalidInput
+from trace_summarization.errors import EmbeddingNotQueued, EmbeddingRequestRefused, InvalidConfiguration, InvalidInput
 from trace_summarization.models import Window
 
 FIRST = datetime(2025, 1, 15, 14, 10, 0, 123_456, tzinfo=UTC)
@@ -42,11 +42,12 @@ def placed(number: int, **changes: Any) -> PlacedSummary:
 
 @dataclass
 class Shelf:
-    """A store and a queue in memory. `away`: keys of messages that the broker does not take."""
+    """A store and a queue in memory. `away`: the broker takes nothing; `largest`: bytes that it takes of a message."""
 
     stored: Sequence[PlacedSummary]
     held: dict[tuple[str, str], EmbeddedVersion] = field(default_factory=dict)
     away: bool = False
+    largest: int = c.MAX_KAFKA_MESSAGE_BYTES
     sent: list[bytes] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
 
@@ -65,8 +66,12 @@ class Shelf:
     def send_all(self, records: Sequence[tuple[str, bytes]]) -> Sequence[EmbeddingNotQueued | None]:
         if self.away:
             return [EmbeddingNotQueued("not confirmed by the broker: NoBrokersAvailable")] * len(records)
-        self.sent += [message for _, message in records]
-        return [None] * len(records)
+        errors = [
+            EmbeddingRequestRefused("MessageSizeTooLargeError") if len(message) > self.largest else None
+            for _, message in records
+        ]
+        self.sent += [message for (_, message), error in zip(records, errors, strict=True) if error is None]
+        return errors
 
 
 def run(shelf: Shelf, seconds_left: float = 285, models: Sequence[str] = (MODEL,), **given: Any) -> RequeueResult:
@@ -146,6 +151,26 @@ def test_a_broker_that_is_away_ends_it_at_its_page() -> None:
     result = run(shelf, after=first.next)
     assert (result.failed, result.queued, result.next) == (500, 0, first.next)
     assert result.error == "EmbeddingNotQueued: not confirmed by the broker: NoBrokersAvailable"
+
+
+def test_a_message_that_the_broker_refuses_for_its_own_sake_is_counted_and_the_next_page_comes() -> None:
+    large = placed(1, **{"$ai_summary_title": "x" * 2_000})
+    held = {(f"trace-{n}", MODEL): EmbeddedVersion(SUMMARIZED, CONTENT_HASH) for n in range(2, 501)}
+    shelf = Shelf([large, *(placed(number) for number in range(2, 504))], held, largest=2_000)
+    result = run(shelf)
+    assert shelf.pages == [500, 500]
+    assert result == RequeueResult(summaries=503, missing=4, queued=3, failed=1)
+
+
+def test_a_broker_that_takes_nothing_is_away_though_one_message_is_too_large_for_it() -> None:
+    @dataclass
+    class Away(Shelf):
+        def send_all(self, records: Sequence[tuple[str, bytes]]) -> Sequence[EmbeddingNotQueued | None]:
+            _, *others = super().send_all(records)
+            return [EmbeddingRequestRefused("message of 2000000 bytes"), *others]
+
+    result = run(Away([placed(number) for number in range(1_200)], away=True))
+    assert (result.failed, result.error) == (500, "EmbeddingNotQueued: not confirmed by the broker: NoBrokersAvailable")
 
 
 def test_the_largest_stored_summary_gives_a_message_that_fits() -> None:
