@@ -1,6 +1,6 @@
 """Reads and writes `document_embeddings` for the worker: what is stored of some documents, and their rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -8,8 +8,9 @@ from typing import Any, Final, Self
 
 from adapters.clickhouse_client import ClickHouseConnection, clickhouse_time, connection_of_secret
 from adapters.settings import ClickHouseSettings
-from embedding.ports import Document, DocumentKey, StoredEmbeddings, Vector
+from embedding.ports import Document, DocumentKey, EmbeddedVersion, StoredEmbeddings, Vector
 from trace_summarization import constants as c
+from trace_summarization.errors import ClickHouseTimeout
 
 _AROUND: Final = timedelta(days=30)
 _FIRST_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of `Date`, which the sort key holds
@@ -34,8 +35,8 @@ _KEY: Final = "toDate(timestamp), product, document_type, model_name, rendering,
 _VERSIONS_SQL: Final = """
 SELECT
     toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
-    document_id, max(summarized_at)
-FROM {database}.document_embeddings
+    document_id, max(summarized_at), argMax(content_hash, summarized_at)
+FROM {database}.document_embeddings FINAL
 WHERE team_id = {{team_id:Int64}}
     AND timestamp >= {{start:DateTime64(6, 'UTC')}} AND timestamp < {{end:DateTime64(6, 'UTC')}}
     AND ({key}) IN (
@@ -98,15 +99,18 @@ class ClickHouseEmbeddingStore:
         """The store that the settings describe; it connects on first use."""
         return cls(connection_of_secret(settings.clickhouse_secret_arn), settings.clickhouse_database)
 
-    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
-        """What is stored of the team's documents. Vectors are read only of what no newer version stands for."""
-        versions: dict[DocumentKey, datetime] = {}
+    def find(self, team_id: int, documents: Sequence[Document], seconds_left: Callable[[], float]) -> StoredEmbeddings:
+        """What is stored of the team's documents. Vectors are read only of what no stored version stands for."""
+        versions: dict[DocumentKey, EmbeddedVersion] = {}
         for chunk in _chunks(documents):
+            _check_time(seconds_left)
             versions |= self._versions(team_id, chunk)
-        outdated = [one for one in documents if one.key not in versions or versions[one.key] < one.summarized_at]
+        stored = StoredEmbeddings(versions, {})
+        outdated = [document for document in documents if not stored.stands_for(document)]
         vectors: dict[tuple[str, str], Vector] = {}
         for start, end, near in _neighbourhoods(outdated):
             for chunk in _chunks(near):
+                _check_time(seconds_left)
                 vectors |= self._vectors(team_id, start, end, chunk)
         return StoredEmbeddings(versions, vectors)
 
@@ -122,7 +126,7 @@ class ClickHouseEmbeddingStore:
                     settings=dict(settings),
                 )
 
-    def _versions(self, team_id: int, documents: Sequence[Document]) -> dict[DocumentKey, datetime]:
+    def _versions(self, team_id: int, documents: Sequence[Document]) -> dict[DocumentKey, EmbeddedVersion]:
         keys = list(dict.fromkeys(document.key for document in documents))
         days = [key.day for key in keys]
         rows = self._rows(
@@ -141,7 +145,11 @@ class ClickHouseEmbeddingStore:
             },
         )
         wanted = set(keys)  # another document may have the same hash
-        return {key: version for *fields, version in rows if (key := DocumentKey(*fields)) in wanted}
+        return {
+            key: EmbeddedVersion(summarized_at, content_hash)
+            for *fields, summarized_at, content_hash in rows
+            if (key := DocumentKey(*fields)) in wanted
+        }
 
     def _vectors(
         self, team_id: int, start: datetime, end: datetime, documents: Sequence[Document]
@@ -164,6 +172,11 @@ class ClickHouseEmbeddingStore:
     def _rows(self, doing: str, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         with self.connection.client(doing) as client:
             return client.query(sql.format(database=self.database, key=_KEY), parameters=dict(parameters)).result_rows
+
+
+def _check_time(seconds_left: Callable[[], float]) -> None:
+    if seconds_left() <= 0:
+        raise ClickHouseTimeout("no time left to look for stored embeddings")
 
 
 def _midnight(day: date) -> datetime:

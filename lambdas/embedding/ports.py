@@ -1,9 +1,10 @@
 """What embedding and search ask of the outside world. `adapters/` implements these; nothing here imports a driver."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from embedding.models import EmbeddingModelName
@@ -53,22 +54,40 @@ class DocumentKey:
 
 
 @dataclass(frozen=True)
+class EmbeddedVersion:
+    """Which version of a document a row of `document_embeddings` holds."""
+
+    summarized_at: datetime
+    content_hash: str
+
+
+@dataclass(frozen=True)
 class StoredEmbeddings:
     """What is stored already of some documents.
 
-    `summarized_at`: of the newest stored version of each document that has one. `vectors`: by model name and content
-    hash, of content that this team has embedded before, in these documents or in others.
+    `versions`: the newest stored one of each document that has one. `vectors`: by model name and content hash, of
+    content that this team has embedded before, in these documents or in others.
     """
 
-    summarized_at: Mapping[DocumentKey, datetime]
+    versions: Mapping[DocumentKey, EmbeddedVersion]
     vectors: Mapping[tuple[str, str], Vector]
+
+    def stands_for(self, document: Document) -> bool:
+        """Whether a newer version is stored, or this one. An equal version with another content has to be replaced."""
+        version = self.versions.get(document.key)
+        if version is None or version.summarized_at < document.summarized_at:
+            return False
+        return version.summarized_at > document.summarized_at or version.content_hash == document.content_hash
 
 
 class EmbeddingStore(Protocol):
     """Reads and writes `document_embeddings`. Errors: the `ClickHouse*` classes."""
 
-    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
-        """What is stored of the team's documents; looked for on their days, content also in the 30 days around."""
+    def find(self, team_id: int, documents: Sequence[Document], seconds_left: Callable[[], float]) -> StoredEmbeddings:
+        """What is stored of the team's documents; looked for on their days, content also in the 30 days around.
+
+        Raises ClickHouseTimeout when no time is left for the next of its queries.
+        """
 
     def save(self, rows: Sequence[tuple[Document, Vector]]) -> None:
         """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
@@ -90,14 +109,6 @@ class PlacedSummary:
     position: SummaryPosition
     timestamp: datetime
     properties: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class EmbeddedVersion:
-    """Which version of a document a row of `document_embeddings` holds."""
-
-    summarized_at: datetime
-    content_hash: str
 
 
 class RequeueStore(Protocol):
@@ -157,11 +168,34 @@ class RecordPosition:
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A record that no attempt will ever embed: where it stood, what it holds (None: nothing), and why not."""
+    """A record that no attempt will ever embed: where it stood, what it holds (None: nothing), and why not.
+
+    `model_name`: the model that does not embed it; None when the whole message is broken.
+    """
 
     position: RecordPosition
     value: bytes | None
     reason: str
+    model_name: str | None = None
+
+    @property
+    def identity(self) -> "KeptRecord":
+        """What the failure place knows it by."""
+        return KeptRecord.of(self.position, self.value, self.model_name)
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """Identity of what a failure place keeps. The same position can hold another record when a topic is made anew."""
+
+    position: RecordPosition
+    value_hash: str
+    model_name: str | None
+
+    @classmethod
+    def of(cls, position: RecordPosition, value: bytes | None, model_name: str | None) -> Self:
+        """The identity of a record's value, for one model or as a whole."""
+        return cls(position, hashlib.sha256(value or b"").hexdigest(), model_name)
 
 
 class FailurePlace(Protocol):
@@ -170,5 +204,5 @@ class FailurePlace(Protocol):
     def keep(self, record: BrokenRecord) -> None:
         """Return when it is kept. The same record again replaces itself."""
 
-    def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
+    def kept(self, records: Collection[KeptRecord]) -> frozenset[KeptRecord]:
         """Which of these records are kept already."""
