@@ -42,11 +42,15 @@ class FailureBucket(Construct):
         """What an event source calls it."""
         return self._bucket.bucket_arn
 
-    def keep_statement(self) -> iam.PolicyStatement:
-        """The right to keep broken records."""
-        return iam.PolicyStatement(
-            actions=["s3:PutObject"], resources=[self._bucket.arn_for_objects(f"{BROKEN_RECORDS_PREFIX}*")]
-        )
+    def keep_statements(self) -> list[iam.PolicyStatement]:
+        """The rights to keep broken records, and to find those that are kept."""
+        kept = f"{BROKEN_RECORDS_PREFIX}*"
+        return [
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[self._bucket.arn_for_objects(kept)]),
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"], resources=[self.arn], conditions={"StringLike": {"s3:prefix": kept}}
+            ),
+        ]
 
     def destination_statements(self) -> list[iam.PolicyStatement]:
         """The rights of an event source whose on-failure destination this is, within this account only.

@@ -205,7 +205,7 @@ class Functions(Construct):
                 statements=[
                     read_clickhouse_secret,
                     self.embedding_secret.read_statement(),
-                    self.failure_bucket.keep_statement(),
+                    *self.failure_bucket.keep_statements(),
                     *self._event_source.statements(),
                 ],
             ),

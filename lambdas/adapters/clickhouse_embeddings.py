@@ -35,7 +35,7 @@ _KEY: Final = "toDate(timestamp), product, document_type, model_name, rendering,
 _VERSIONS_SQL: Final = """
 SELECT
     toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
-    document_id, max(summarized_at), argMax(content_hash, summarized_at)
+    document_id, summarized_at, content_hash
 FROM {database}.document_embeddings FINAL
 WHERE team_id = {{team_id:Int64}}
     AND timestamp >= {{start:DateTime64(6, 'UTC')}} AND timestamp < {{end:DateTime64(6, 'UTC')}}
@@ -48,7 +48,6 @@ WHERE team_id = {{team_id:Int64}}
             )) AS key
         )
     )
-GROUP BY day, product, document_type, model_name, rendering, document_id
 """
 
 # One row is chosen for each content before its vector is read: of some contents there are thousands.

@@ -33,9 +33,9 @@ _MOST_DOUBLINGS: Final = 10
 class OpenAiEmbeddingModel:
     """An `EmbeddingModel` over HTTP: asks, and asks again as far as the time allows.
 
-    Again after 429, when the endpoint says or after a longer wait each time; a few times after 5xx and lost connections,
-    but not after what took long, since the next one would; twice where the answer is not one vector per text; and in
-    the form that the endpoint takes, which is remembered per model: with
+    Again after 429, when the endpoint says or after a longer wait each time; a few times after 5xx and lost
+    connections, but not after what took long, since the next one would; twice where the answer is not one vector per
+    text; and in the form that the endpoint takes, which is remembered per model: with
     `dimensions` where vectors come back too long, without `encoding_format` where that is rejected. Messages of the
     errors hold status and type only.
     """

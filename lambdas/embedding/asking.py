@@ -24,7 +24,7 @@ from trace_summarization.errors import (
 
 # What a text can be at fault for: it is not taken, the answer to it is no vector, or the endpoint breaks on it.
 _MAYBE_OF_A_TEXT: Final = (EmbeddingInputRejected, InvalidModelOutput, ModelAnsweredNothing, ModelUnavailable)
-# So often a text fails for itself, each time with a model that works right afterwards: once can be the end of an outage.
+# So often a text fails, each time with a model that works right afterwards: once can be the end of an outage.
 _FAILURES_OF_A_TEXT: Final = 2
 # With less time than this for the rest, a group that fails may cost what finding one text at fault takes.
 _SECONDS_FOR_HALVING: Final = 3 * c.EMBEDDING_REQUEST_SECONDS

@@ -268,10 +268,13 @@ def test_the_failure_bucket_forgets_after_the_chosen_time(
     assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", days)
 
 
-def test_the_worker_may_put_broken_records_and_nothing_else_into_the_bucket(queue_template: Template) -> None:
+def test_the_worker_may_put_and_list_broken_records_and_nothing_else_of_the_bucket(queue_template: Template) -> None:
     of_bucket = [
-        (actions(statement), targets(statement))
+        (actions(statement), targets(statement), statement.get("Condition"))
         for statement in queue_template.function_statements("embed_documents")
         if any(action.startswith("s3:") for action in actions(statement))
     ]
-    assert of_bucket == [(["s3:PutObject"], ["${FunctionsFailureBucket.Arn}/broken/*"])]
+    assert of_bucket == [
+        (["s3:PutObject"], ["${FunctionsFailureBucket.Arn}/broken/*"], None),
+        (["s3:ListBucket"], ["${FunctionsFailureBucket.Arn}"], {"StringLike": {"s3:prefix": "broken/*"}}),
+    ]

@@ -13,6 +13,7 @@ from embedding.ports import Document
 from embedding.requests import content_hash
 from tests.embedding_documents import MODEL, document
 from tests.integration.clickhouse.events_database import EventsDatabase, at
+from trace_summarization.errors import ClickHouseTimeout
 
 VECTOR = [0.5, -0.25, 1.0, 0.0]
 HOSTILE_ID = "it's [1] \"a\" trace,\\ \n\t\0 {x:String} 😀 %s ') --"
@@ -24,8 +25,12 @@ def store(database: EventsDatabase) -> ClickHouseEmbeddingStore:
 
 
 def versions(store: ClickHouseEmbeddingStore, *documents: Document) -> list[datetime | None]:
-    stored = store.find(documents[0].team_id, documents).summarized_at
-    return [stored.get(one.key) for one in documents]
+    stored = store.find(documents[0].team_id, documents, in_time).versions
+    return [stored[one.key].summarized_at if one.key in stored else None for one in documents]
+
+
+def in_time() -> float:
+    return 60.0
 
 
 def newer(**changes: Any) -> Document:
@@ -41,6 +46,19 @@ def test_every_column_is_saved(database: EventsDatabase, store: ClickHouseEmbedd
     assert row == (*(getattr(saved, name) for name in columns[:-1]), VECTOR)
     inserted_at = database.value("SELECT inserted_at FROM {db}.document_embeddings")
     assert abs(inserted_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_of_equal_versions_the_content_of_the_later_insert_is_told(store: ClickHouseEmbeddingStore) -> None:
+    for content in ("first", "second"):
+        store.save([(document(content=content), VECTOR)])
+        (version,) = store.find(1, [document()], in_time).versions.values()
+        assert version.content_hash == content_hash(content)
+
+
+def test_nothing_is_looked_for_without_time(store: ClickHouseEmbeddingStore) -> None:
+    moments = iter([1.0, 0.0])
+    with pytest.raises(ClickHouseTimeout):
+        store.find(1, [document()], lambda: next(moments))
 
 
 @pytest.mark.parametrize("document_id", [HOSTILE_ID, "x" * 128, "😀" * 128, "\\", "'", "NULL", ""])
@@ -99,7 +117,7 @@ def test_content_that_was_embedded_within_30_days_is_found_with_its_vector(
 ) -> None:
     store.save([(document("another", timestamp=at("00:00") + timedelta(days=days)), VECTOR)])
     wanted = newer()
-    vectors = store.find(1, [wanted]).vectors
+    vectors = store.find(1, [wanted], in_time).vectors
     assert dict(vectors) == ({(MODEL, wanted.content_hash): VECTOR} if found else {})
 
 
@@ -108,13 +126,13 @@ def test_a_vector_is_only_reused_within_team_model_and_content(
     store: ClickHouseEmbeddingStore, changes: dict[str, Any]
 ) -> None:
     store.save([(document("another", **changes), VECTOR)])
-    assert not store.find(1, [newer()]).vectors
+    assert not store.find(1, [newer()], in_time).vectors
 
 
 def test_no_vector_is_read_for_what_is_stored_already(store: ClickHouseEmbeddingStore) -> None:
     store.save([(document(), VECTOR)])
-    assert not store.find(1, [document(), document(summarized_at=at("14:59"))]).vectors
-    assert store.find(1, [newer()]).vectors
+    assert not store.find(1, [document(), document(summarized_at=at("14:59"))], in_time).vectors
+    assert store.find(1, [newer()], in_time).vectors
 
 
 def test_five_hundred_documents_of_many_days_are_found_in_one_call(store: ClickHouseEmbeddingStore) -> None:
@@ -129,7 +147,7 @@ def test_five_hundred_documents_of_many_days_are_found_in_one_call(store: ClickH
         document("new", one.content, timestamp=one.timestamp - timedelta(days=7), summarized_at=at("16:00"))
         for one in documents
     ]
-    assert len(store.find(1, again).vectors) == 500
+    assert len(store.find(1, again, in_time).vectors) == 500
 
 
 def test_a_batch_of_hostile_timestamps_is_saved(database: EventsDatabase, store: ClickHouseEmbeddingStore) -> None:
@@ -173,7 +191,7 @@ def test_looking_for_a_version_reads_the_marks_of_its_documents(
     documents = [document(), document(timestamp=at("14:10", day=17)), document(model_name="another-4")]
     store.save([(one, VECTOR) for one in documents])
     crowded.client.command(f"OPTIMIZE TABLE {crowded.name}.document_embeddings FINAL")
-    read = rows_read(crowded, lambda: store.find(1, documents))
+    read = rows_read(crowded, lambda: store.find(1, documents, in_time))
     assert read <= len(documents) * 2 * 1_024 + len(documents)
 
 
@@ -183,8 +201,8 @@ def test_looking_for_content_reads_a_part_of_the_teams_own_rows(
     store.save([(document("another", "embedded before"), VECTOR)])
     crowded.client.command(f"OPTIMIZE TABLE {crowded.name}.document_embeddings FINAL")
     wanted = newer(content="embedded before")
-    assert store.find(1, [wanted]).vectors
-    assert rows_read(crowded, lambda: store.find(1, [wanted])) <= 8 * 1_024
+    assert store.find(1, [wanted], in_time).vectors
+    assert rows_read(crowded, lambda: store.find(1, [wanted], in_time)) <= 8 * 1_024
 
 
 def test_a_lost_connection_is_a_typed_error(database: EventsDatabase) -> None:
