@@ -28,7 +28,7 @@ demo: $(STAMP) ## Summarize the recorded sample traces on this machine
 	@$(RUN) -m local demo
 
 test: $(STAMP) ## Run every test; the slowest are told at the end
-	$(RUN) -m pytest --durations=15
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 lint: $(STAMP) ## Check style and types
 	$(RUN) -m ruff check

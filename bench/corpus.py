@@ -31,7 +31,9 @@ def run(events: Path) -> dict[str, Any]:
         raise SystemExit(f"{events}: no *.jsonl or *.jsonl.gz file in this folder")
     with (
         tempfile.TemporaryDirectory(prefix="corpus-") as folder,
-        own_stack(StackOptions(Path(folder), workers=max(2, os.cpu_count() or 2)), lambda _: None) as info,
+        own_stack(
+            StackOptions(Path(folder), workers=max(2, os.cpu_count() or 2), poller=False), lambda _: None
+        ) as info,
     ):
         with info.clickhouse() as client:
             report = load_events(client, info.clickhouse_events_table, files)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from adapters.clickhouse_properties import parse_properties
 from embedding.requests import content_hash, embedding_request, encode, message_key
@@ -140,7 +140,8 @@ class Delivery:
             for future in futures:
                 future.get(timeout=timeout_seconds)
         finally:
-            producer.close(timeout=0)
+            with contextlib.suppress(KafkaTimeoutError):  # of what a broker that hangs has not confirmed
+                producer.close(timeout=1)
 
     def problems(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """How many documents have no row, more than one, or one of another content; and rows that nobody asked for."""

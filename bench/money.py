@@ -45,7 +45,7 @@ def run() -> dict[str, Any]:
     """Estimate, run, and run under a cap."""
     with tempfile.TemporaryDirectory(prefix="money-") as folder:
         # The waits between attempts of a trace are cut: they cost time, not money.
-        options = StackOptions(Path(folder), persistent=False, workers=8, backoff_scale=0.05)
+        options = StackOptions(Path(folder), persistent=False, workers=8, backoff_scale=0.05, poller=False)
         with Stack(options) as stack:
             info = stack.start()
             for team_id in (_ESTIMATED_TEAM, _CAPPED_TEAM):

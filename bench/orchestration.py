@@ -26,7 +26,7 @@ def run() -> dict[str, Any]:
     """Time one team's run with cold workers, then another team's with warm ones."""
     with tempfile.TemporaryDirectory(prefix="orchestration-") as folder:
         options = StackOptions(
-            Path(folder), persistent=False, workers=_BATCH_SIZE, model_latency_seconds=_MODEL_SECONDS
+            Path(folder), persistent=False, workers=_BATCH_SIZE, model_latency_seconds=_MODEL_SECONDS, poller=False
         )
         with Stack(options) as stack:
             info = stack.start()

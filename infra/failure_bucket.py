@@ -43,12 +43,14 @@ class FailureBucket(Construct):
         return self._bucket.bucket_arn
 
     def keep_statements(self) -> list[iam.PolicyStatement]:
-        """The rights to keep broken records, and to find those that are kept."""
-        kept = f"{BROKEN_RECORDS_PREFIX}*"
+        """The rights to keep broken records and to list which are kept, without reading them."""
+        below_prefix = f"{BROKEN_RECORDS_PREFIX}*"
         return [
-            iam.PolicyStatement(actions=["s3:PutObject"], resources=[self._bucket.arn_for_objects(kept)]),
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[self._bucket.arn_for_objects(below_prefix)]),
             iam.PolicyStatement(
-                actions=["s3:ListBucket"], resources=[self.arn], conditions={"StringLike": {"s3:prefix": kept}}
+                actions=["s3:ListBucket"],
+                resources=[self.arn],
+                conditions={"StringLike": {"s3:prefix": below_prefix}},
             ),
         ]
 

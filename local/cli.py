@@ -27,6 +27,7 @@ def main() -> None:
       python -m local up          # in one terminal
       python -m local load samples/*.jsonl.gz
       python -m local run --team 1 --window-start 2025-01-15T14:00:00Z --window-end 2025-01-15T15:00:00Z
+      python -m local search "gift card balance is not enough" --team 1
     """
 
 

@@ -119,6 +119,19 @@ def embedded_summaries(info: StackInfo, team_id: int) -> dict[str, int]:
     return {str(model): int(count) for model, count in rows}
 
 
+def summaries_without_vector(info: StackInfo, team_id: int, model: str) -> int:
+    """How many of the team's summaries have no vector of the embedding model."""
+    with info.clickhouse() as client:
+        rows = client.query(
+            "SELECT count() FROM {database:Identifier}.trace_summaries"
+            " WHERE team_id = {team_id:Int64} AND (trace_id, concat('llma_trace_', mode)) NOT IN"
+            " (SELECT document_id, toString(rendering) FROM {database:Identifier}.document_embeddings"
+            " WHERE team_id = {team_id:Int64} AND model_name = {model:String})",
+            parameters={"database": info.clickhouse_database, "team_id": team_id, "model": model},
+        ).result_rows
+    return int(rows[0][0])
+
+
 def summarized_days(info: StackInfo, team_id: int) -> Window | None:
     """The whole UTC days that hold all of the team's summarized traces; None when it has none."""
     with info.clickhouse() as client:

@@ -37,7 +37,8 @@ def clickhouse_server() -> Iterator["ClickHouseServer"]:
 def bench(clickhouse_server: "ClickHouseServer", tmp_path_factory: pytest.TempPathFactory) -> Iterator["Workbench"]:
     """A whole stack for the session: real engines, real bundles, the synthesized state machines.
 
-    Retries wait a fiftieth of what they wait in AWS.
+    Retries wait a fiftieth of what they wait in AWS. It has no poller of its own: tests look at
+    what is in the queue, and those of embeddings read it in both modes, from where the test begins.
     """
     from local.stack import Stack
     from local.stack_options import StackOptions

@@ -35,8 +35,8 @@ _KEY: Final = "toDate(timestamp), product, document_type, model_name, rendering,
 _VERSIONS_SQL: Final = """
 SELECT
     toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
-    document_id, summarized_at, content_hash
-FROM {database}.document_embeddings FINAL
+    document_id, max(summarized_at), argMax(content_hash, (summarized_at, inserted_at))
+FROM {database}.document_embeddings
 WHERE team_id = {{team_id:Int64}}
     AND timestamp >= {{start:DateTime64(6, 'UTC')}} AND timestamp < {{end:DateTime64(6, 'UTC')}}
     AND ({key}) IN (
@@ -48,6 +48,7 @@ WHERE team_id = {{team_id:Int64}}
             )) AS key
         )
     )
+GROUP BY day, product, document_type, model_name, rendering, document_id
 """
 
 # One row is chosen for each content before its vector is read: of some contents there are thousands.
@@ -104,8 +105,7 @@ class ClickHouseEmbeddingStore:
         for chunk in _chunks(documents):
             _check_time(seconds_left)
             versions |= self._versions(team_id, chunk)
-        stored = StoredEmbeddings(versions, {})
-        outdated = [document for document in documents if not stored.stands_for(document)]
+        outdated = [one for one in documents if one.key not in versions or not versions[one.key].stands_for(one)]
         vectors: dict[tuple[str, str], Vector] = {}
         for start, end, near in _neighbourhoods(outdated):
             for chunk in _chunks(near):
@@ -144,11 +144,7 @@ class ClickHouseEmbeddingStore:
             },
         )
         wanted = set(keys)  # another document may have the same hash
-        return {
-            key: EmbeddedVersion(summarized_at, content_hash)
-            for *fields, summarized_at, content_hash in rows
-            if (key := DocumentKey(*fields)) in wanted
-        }
+        return {key: EmbeddedVersion(*row[6:]) for row in rows if (key := DocumentKey(*row[:6])) in wanted}
 
     def _vectors(
         self, team_id: int, start: datetime, end: datetime, documents: Sequence[Document]

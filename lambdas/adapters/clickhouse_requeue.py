@@ -38,7 +38,7 @@ LIMIT {{limit:UInt32}}
 _VERSIONS_SQL: Final = """
 SELECT
     toDate(timestamp) AS day, toString(product), toString(document_type), toString(model_name), toString(rendering),
-    document_id, max(summarized_at), argMax(content_hash, summarized_at)
+    document_id, max(summarized_at), argMax(content_hash, (summarized_at, inserted_at))
 FROM {database}.document_embeddings
 WHERE team_id = {{team_id:Int64}}
     AND toDate(timestamp) >= {{first_day:Date}} AND toDate(timestamp) <= {{last_day:Date}}

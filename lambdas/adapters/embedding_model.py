@@ -175,7 +175,7 @@ class _Patience:
         return True
 
     def _longer_wait(self, first_seconds: float) -> float:
-        seconds = first_seconds * 2 ** min(self._waits, _MOST_DOUBLINGS)
+        seconds: float = first_seconds * 2 ** min(self._waits, _MOST_DOUBLINGS)
         return min(seconds, c.EMBEDDING_LONGEST_RETRY_WAIT_SECONDS) * _JITTER.uniform(0.5, 1.0)
 
 

@@ -9,7 +9,8 @@ import base64
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -63,12 +64,13 @@ class S3FailurePlace:
             "reason": record.reason,
             "value": None if record.value is None else base64.b64encode(record.value).decode(),
         }
-        self._ask(
-            "put_object",
-            Key=f"{_folder(position)}{_name(record.identity)}",
-            Body=json.dumps(content).encode(),
-            ContentType="application/json",
-        )
+        with self._typed_errors():
+            _s3().put_object(
+                Bucket=self.bucket,
+                Key=f"{_folder(position)}{_name(record.identity)}",
+                Body=json.dumps(content).encode(),
+                ContentType="application/json",
+            )
 
     def kept(self, records: Collection[KeptRecord]) -> frozenset[KeptRecord]:
         """Which of these records have an object: one listing for each partition, of their offsets only."""
@@ -87,18 +89,20 @@ class S3FailurePlace:
         # Keys after the first and before the last: names go on after their offset.
         after, last = f"{folder}{_digits(first_offset)}", f"{folder}{_digits(last_offset + 1)}"
         while True:
-            answer = self._ask("list_objects_v2", Prefix=folder, StartAfter=after)
+            with self._typed_errors():
+                answer = _s3().list_objects_v2(Bucket=self.bucket, Prefix=folder, StartAfter=after)
             keys = [item["Key"] for item in answer.get("Contents", ())]
             names.update(key.removeprefix(folder) for key in keys)
             if not answer["IsTruncated"] or keys[-1] >= last:
                 return names
             after = keys[-1]
 
-    def _ask(self, operation: str, **arguments: Any) -> Any:
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(_s3(), operation)(Bucket=self.bucket, **arguments)
+            yield
         except (ClientError, BotoCoreError) as error:
             raise self._typed(error) from error
 

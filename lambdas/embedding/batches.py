@@ -70,7 +70,8 @@ def _without_stored(
             model = EmbeddingModelName.parse(document.model_name)
             known = stored.vectors.get((document.model_name, document.content_hash))
             vector = None if known is None else sound(known, model)
-            if stored.stands_for(document):
+            version = stored.versions.get(document.key)
+            if version is not None and version.stands_for(document):
                 outcome.result.embeddings_unneeded += 1
             elif vector is not None:
                 reused.append((source, vector))

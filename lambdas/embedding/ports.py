@@ -60,24 +60,27 @@ class EmbeddedVersion:
     summarized_at: datetime
     content_hash: str
 
+    def stands_for(self, document: Document) -> bool:
+        """Whether the document needs no row any more: this one is of a newer summary, or of the same content.
+
+        Of equal times another content stands for nothing: it is how the same summary reads to another release, and the
+        row that is inserted last stays. `words` are not compared: keywords are renewed with the summary only.
+        """
+        if self.summarized_at == document.summarized_at:
+            return self.content_hash == document.content_hash
+        return self.summarized_at > document.summarized_at
+
 
 @dataclass(frozen=True)
 class StoredEmbeddings:
     """What is stored already of some documents.
 
-    `versions`: the newest stored one of each document that has one. `vectors`: by model name and content hash, of
-    content that this team has embedded before, in these documents or in others.
+    `versions`: the newest stored one of each document that has a row. `vectors`: by model name and content
+    hash, of content that this team has embedded before, in these documents or in others.
     """
 
     versions: Mapping[DocumentKey, EmbeddedVersion]
     vectors: Mapping[tuple[str, str], Vector]
-
-    def stands_for(self, document: Document) -> bool:
-        """Whether a newer version is stored, or this one. An equal version with another content has to be replaced."""
-        version = self.versions.get(document.key)
-        if version is None or version.summarized_at < document.summarized_at:
-            return False
-        return version.summarized_at > document.summarized_at or version.content_hash == document.content_hash
 
 
 class EmbeddingStore(Protocol):

@@ -234,10 +234,8 @@ def _missing(team_id: int, requests: Sequence[_Request], store: RequeueStore) ->
 
 
 def _is_missing(document: Document, stored: EmbeddedVersion | None) -> bool:
-    # A row of a newer summary than the one that was read: that one's own request has been queued since.
-    if stored is None or stored.summarized_at > document.summarized_at:
-        return stored is None
-    return (stored.summarized_at, stored.content_hash) != (document.summarized_at, document.content_hash)
+    # A row may be of a newer summary than the one that was read: that one's own request has been queued since.
+    return stored is None or not stored.stands_for(document)
 
 
 def _text(position: SummaryPosition) -> str:

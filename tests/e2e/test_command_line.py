@@ -163,6 +163,9 @@ def test_the_demo_summarizes_every_sampled_trace_once(command_line: CommandLine)
     summaries = _told_number(first, "total_summaries")
     assert summaries == _told_number(first, "total_traces") > 100
     assert "Three of the summaries" in first.stdout
+    assert "not embedded after" not in first.stdout
+    assert first.stdout.count("Found by ") == 3
+    assert '"gift card balance is not enough"' in first.stdout, "found as a phrase"
     assert "Try next" in first.stdout
     info = StackInfo.model_validate(command_line.info)
     rows, calls = _stored_summaries(info), _model_calls(info)

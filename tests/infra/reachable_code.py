@@ -20,6 +20,8 @@ POWERTOOLS_ACTIONS = {
     "aws_lambda_powertools.utilities.parameters.SecretsProvider": "secretsmanager:GetSecretValue",
     "aws_lambda_powertools.utilities.parameters.SSMProvider": "ssm:GetParameter",
 }
+# Operations that need the right to another action (service authorization reference, "Actions defined by Amazon S3").
+_ACTIONS_OF_OTHER_NAMES = {"s3:ListObjectsV2": "s3:ListBucket"}
 _AWS_PACKAGES = ("boto3", "botocore", "aioboto3", "aws_lambda_powertools.utilities.parameters")
 
 
@@ -119,14 +121,16 @@ class Code:
             raise UnreadableAwsCallError(f"{definition.qualified_name} uses {', '.join(sorted(used))}")
 
     def _client_functions(self, module: str) -> dict[str, str]:
-        """Functions of a module that do nothing but return a boto3 client, with its service."""
+        """Functions of a module that do nothing but make and return a boto3 client, with its service."""
         loaded = self._module(module)
         found = {}
         for name, definition in loaded.definitions.items():
             for node in definition.nodes:
-                if not isinstance(node, ast.FunctionDef) or len(node.body) != 1:
+                if not isinstance(node, ast.FunctionDef):
                     continue
-                [statement] = node.body
+                *before, statement = node.body
+                if not all(isinstance(one, ast.Import | ast.ImportFrom | ast.Assign) for one in before):
+                    continue
                 if isinstance(statement, ast.Return) and statement.value:
                     service = _client_service(statement.value, loaded.imports, {})
                     if service:
@@ -234,4 +238,5 @@ def _client_service(node: ast.expr, imports: dict[str, str], client_functions: d
 
 def _action(service: str, method: str) -> str:
     client = boto3.client(service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    return f"{client.meta.service_model.signing_name}:{client.meta.method_to_api_mapping[method]}"
+    action = f"{client.meta.service_model.signing_name}:{client.meta.method_to_api_mapping[method]}"
+    return _ACTIONS_OF_OTHER_NAMES.get(action, action)

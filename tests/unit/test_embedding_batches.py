@@ -151,6 +151,19 @@ def test_an_older_message_after_a_newer_one_changes_nothing(world: World) -> Non
     assert world.stored_contents() == ["newer"]
 
 
+def test_an_equal_version_of_another_content_replaces_the_stored_one(world: World) -> None:
+    world.deliver(record(0, document_id="a", content="as one release writes it", summarized_at=NOON))
+    batch = world.deliver(record(1, document_id="a", content="as the next one does", summarized_at=NOON))
+    assert (batch.documents_embedded, batch.embeddings_unneeded) == (1, 0)
+    assert [row.content for row, _ in world.store.newest().values()] == ["as the next one does"]
+
+
+def test_an_equal_version_with_other_keywords_changes_nothing(world: World) -> None:
+    world.deliver(record(0, document_id="a", content="the summary", keywords="one"))
+    batch = world.deliver(record(1, document_id="a", content="the summary", keywords="another"))
+    assert (batch.documents_embedded, batch.embeddings_reused, batch.embeddings_unneeded) == (0, 0, 1)
+
+
 def test_a_message_makes_one_row_for_each_of_its_models(world: World) -> None:
     batch = world.deliver(record(0, models=[MODEL, OTHER, MODEL]))
     assert [(row.model_name, len(vector)) for row, vector in world.store.rows] == [(MODEL, 4), (OTHER, 8)]

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.clickhouse import ClickHouseConnection
 from adapters.clickhouse_embeddings import ClickHouseEmbeddingStore
-from embedding.ports import Document
+from embedding.ports import Document, EmbeddedVersion
 from embedding.requests import content_hash
 from tests.embedding_documents import MODEL, document
 from tests.integration.clickhouse.events_database import EventsDatabase, at
@@ -46,13 +46,6 @@ def test_every_column_is_saved(database: EventsDatabase, store: ClickHouseEmbedd
     assert row == (*(getattr(saved, name) for name in columns[:-1]), VECTOR)
     inserted_at = database.value("SELECT inserted_at FROM {db}.document_embeddings")
     assert abs(inserted_at - datetime.now(UTC)) < timedelta(minutes=1)
-
-
-def test_of_equal_versions_the_content_of_the_later_insert_is_told(store: ClickHouseEmbeddingStore) -> None:
-    for content in ("first", "second"):
-        store.save([(document(content=content), VECTOR)])
-        (version,) = store.find(1, [document()], in_time).versions.values()
-        assert version.content_hash == content_hash(content)
 
 
 def test_nothing_is_looked_for_without_time(store: ClickHouseEmbeddingStore) -> None:
@@ -103,6 +96,25 @@ def test_the_newest_version_stays_in_any_order_of_arrival(
         assert versions(store, document()) == [at("17:00")]
         database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
     assert database.value("SELECT count() FROM {db}.document_embeddings") == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(["one", "another", "a third"])))
+def test_of_equal_versions_the_one_that_was_inserted_last_is_found_and_stays(
+    database: EventsDatabase, store: ClickHouseEmbeddingStore, order: tuple[str, ...]
+) -> None:
+    for content in order:
+        store.save([(document(content=content), VECTOR)])
+    last = document(content=order[-1])
+    for _ in range(2):
+        assert store.find(1, [last], in_time).versions == {last.key: EmbeddedVersion(at("15:00"), last.content_hash)}
+        assert database.rows("SELECT content FROM {db}.document_embeddings FINAL") == [(order[-1],)]
+        database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
+
+
+def test_the_vector_of_an_equal_version_with_another_content_is_looked_for(store: ClickHouseEmbeddingStore) -> None:
+    store.save([(document(content="as before"), VECTOR), (document("another", content="as now"), VECTOR)])
+    wanted = document(content="as now")
+    assert dict(store.find(1, [wanted], in_time).vectors) == {(MODEL, wanted.content_hash): VECTOR}
 
 
 def test_a_row_that_is_saved_again_is_one_row(database: EventsDatabase, store: ClickHouseEmbeddingStore) -> None:

@@ -148,3 +148,16 @@ def test_after_a_failure_the_queue_connects_anew(broker: KafkaBroker) -> None:
         broker.start()
         queue.send("after", b"{}")
     assert [key for key, _ in records(broker)] == [b"after"]
+
+
+# The garbage collector closes it once more, and is told the same.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function KafkaProducer.__del__")
+def test_a_queue_is_closed_without_complaint_while_records_are_on_their_way(broker: KafkaBroker) -> None:
+    queue = queue_to(broker.bootstrap_servers)
+    queue.send("connected", b"{}")
+    with broker.hanging():
+        sending = threading.Thread(target=queue.send_all, args=([("pending", b"{}")],))
+        sending.start()
+        time.sleep(0.5)
+        queue.close()
+    sending.join()
