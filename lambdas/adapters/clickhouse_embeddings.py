@@ -1,6 +1,6 @@
 """Reads and writes `document_embeddings` for the worker: what is stored of some documents, and their rows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -10,6 +10,7 @@ from adapters.clickhouse_client import ClickHouseConnection, clickhouse_time, co
 from adapters.settings import ClickHouseSettings
 from embedding.ports import Document, DocumentKey, EmbeddedVersion, StoredEmbeddings, Vector
 from trace_summarization import constants as c
+from trace_summarization.errors import ClickHouseTimeout
 
 _AROUND: Final = timedelta(days=30)
 _FIRST_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of `Date`, which the sort key holds
@@ -98,15 +99,17 @@ class ClickHouseEmbeddingStore:
         """The store that the settings describe; it connects on first use."""
         return cls(connection_of_secret(settings.clickhouse_secret_arn), settings.clickhouse_database)
 
-    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
+    def find(self, team_id: int, documents: Sequence[Document], seconds_left: Callable[[], float]) -> StoredEmbeddings:
         """What is stored of the team's documents. Vectors are read only of what no stored version stands for."""
         versions: dict[DocumentKey, EmbeddedVersion] = {}
         for chunk in _chunks(documents):
+            _check_time(seconds_left)
             versions |= self._versions(team_id, chunk)
         outdated = [one for one in documents if one.key not in versions or not versions[one.key].stands_for(one)]
         vectors: dict[tuple[str, str], Vector] = {}
         for start, end, near in _neighbourhoods(outdated):
             for chunk in _chunks(near):
+                _check_time(seconds_left)
                 vectors |= self._vectors(team_id, start, end, chunk)
         return StoredEmbeddings(versions, vectors)
 
@@ -164,6 +167,11 @@ class ClickHouseEmbeddingStore:
     def _rows(self, doing: str, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         with self.connection.client(doing) as client:
             return client.query(sql.format(database=self.database, key=_KEY), parameters=dict(parameters)).result_rows
+
+
+def _check_time(seconds_left: Callable[[], float]) -> None:
+    if seconds_left() <= 0:
+        raise ClickHouseTimeout("no time left to look for stored embeddings")
 
 
 def _midnight(day: date) -> datetime:

@@ -51,7 +51,7 @@ def vectors_in(answer: object, count: int) -> list[list[float]]:
         raise InvalidModelOutput("the answer is no list of embeddings")
     data = answer.get("data")
     items = [item for item in data if isinstance(item, Mapping)] if isinstance(data, list) else []
-    by_index = {item.get("index"): item.get("embedding") for item in items}
+    by_index = {item["index"]: item.get("embedding") for item in items if type(item.get("index")) is int}
     if len(items) != count or by_index.keys() != set(range(count)):
         raise ModelAnsweredNothing("the answer does not hold one vector for each text")
     return [_vector(by_index[index]) for index in range(count)]
@@ -67,11 +67,11 @@ def input_tokens_in(answer: object) -> int | None:
 
 
 def embedding_error(
-    error: openai.APIError | ValueError | TimeoutError, sent: Mapping[str, Any], timeout_seconds: float
+    error: openai.APIError | ValueError | RecursionError | TimeoutError, sent: Mapping[str, Any], timeout_seconds: float
 ) -> TraceSummarizationError:
     """The error that a failed request is; `sent` are its parameters, `timeout_seconds` what it was given."""
-    if not isinstance(error, openai.APIError | TimeoutError):
-        return InvalidModelOutput("the answer is not JSON")
+    if not isinstance(error, openai.APIStatusError | openai.APIConnectionError | TimeoutError):
+        return InvalidModelOutput("the answer is no JSON list of embeddings")
     failure = typed_error(error, timeout_seconds)
     if not isinstance(error, openai.APIStatusError):
         return failure

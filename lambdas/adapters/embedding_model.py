@@ -33,8 +33,9 @@ _MOST_DOUBLINGS: Final = 10
 class OpenAiEmbeddingModel:
     """An `EmbeddingModel` over HTTP: asks, and asks again as far as the time allows.
 
-    Again after 429, 5xx and lost connections, when the endpoint says or after a longer wait each time; twice where the
-    answer is not one vector per text; and in the form that the endpoint takes, which is remembered per model: with
+    Again after 429, when the endpoint says or after a longer wait each time; a few times after 5xx and lost
+    connections, but not after what took long, since the next one would; twice where the answer is not one vector per
+    text; and in the form that the endpoint takes, which is remembered per model: with
     `dimensions` where vectors come back too long, without `encoding_format` where that is rejected. Messages of the
     errors hold status and type only.
     """
@@ -66,7 +67,7 @@ class OpenAiEmbeddingModel:
                 answer = self._call(parameters, timeout)
                 billed.append(input_tokens_in(answer))
                 vectors = vectors_in(answer, len(texts))
-            except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError, TimeoutError) as error:
+            except (openai.APIError, json.JSONDecodeError, UnicodeDecodeError, RecursionError, TimeoutError) as error:
                 failure = embedding_error(error, parameters, timeout)
                 adapted = dialect.adapted_to(error, failure, parameters)
                 if adapted is not None:
@@ -135,6 +136,8 @@ class _Patience:
         self._seconds_left = seconds_left
         self._waits = 0
         self._useless_answers = 0
+        self._failures = 0
+        self._began = time.monotonic()
 
     def seconds_for_request(self) -> float:
         """How long the next request may take. Raises ModelUnavailable when there is no time for any."""
@@ -149,18 +152,30 @@ class _Patience:
             self._useless_answers += 1  # each of them may be billed
             if self._useless_answers > c.MODEL_RETRIES:
                 return False
-        elif not isinstance(failure, ModelRateLimited | ModelUnavailable):
+        elif isinstance(failure, ModelUnavailable):
+            self._failures += 1
+            is_late = time.monotonic() - self._began > c.EMBEDDING_REQUEST_SECONDS / 2
+            if (
+                is_late
+                or self._failures > c.EMBEDDING_RETRIES
+                or isinstance(error, openai.APITimeoutError | TimeoutError)
+            ):
+                return False
+        elif not isinstance(failure, ModelRateLimited):
             return False
         told = retry_after_seconds(error, datetime.now(UTC)) if isinstance(error, openai.APIStatusError) else None
-        wait = self._longer_wait() if told is None else told
+        # What says that there is nothing to wait for gets no request after request either.
+        wait = self._longer_wait(c.MODEL_RETRY_WAIT_SECONDS)
+        if told is not None:
+            wait = max(told, self._longer_wait(c.EMBEDDING_SHORTEST_RETRY_WAIT_SECONDS))
         if wait + c.EMBEDDING_SHORTEST_ANSWER_SECONDS > self._seconds_left():
             return False
         self._waits += 1
         time.sleep(wait)
         return True
 
-    def _longer_wait(self) -> float:
-        seconds: float = c.MODEL_RETRY_WAIT_SECONDS * 2 ** min(self._waits, _MOST_DOUBLINGS)
+    def _longer_wait(self, first_seconds: float) -> float:
+        seconds: float = first_seconds * 2 ** min(self._waits, _MOST_DOUBLINGS)
         return min(seconds, c.EMBEDDING_LONGEST_RETRY_WAIT_SECONDS) * _JITTER.uniform(0.5, 1.0)
 
 

@@ -1,7 +1,8 @@
-"""Broken records in S3, for people: `broken/{topic}/{partition}/{offset}.json`.
+"""Broken records in S3, for people: `broken/{topic}/{partition}/{offset}-{SHA-256 of the value}[-{model}].json`.
 
-The object is JSON: `topic`, `partition`, `offset`, `reason`, `value` (base64 of what the record holds, null for
-nothing). What it holds can be traced content: whoever may read the bucket may read that.
+The object is JSON: `topic`, `partition`, `offset`, `model` (which does not embed it; null when the message is broken as
+a whole), `reason`, `value` (base64 of what the record holds, null for nothing). What it holds can be traced content:
+whoever may read the bucket may read that.
 """
 
 import base64
@@ -12,8 +13,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
-from embedding.ports import BrokenRecord, RecordPosition
+from embedding.ports import BrokenRecord, KeptRecord, RecordPosition
 from trace_summarization.errors import FailurePlaceUnavailable, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -58,33 +60,34 @@ class S3FailurePlace:
             "topic": position.topic,
             "partition": position.partition,
             "offset": position.offset,
+            "model": record.model_name,
             "reason": record.reason,
             "value": None if record.value is None else base64.b64encode(record.value).decode(),
         }
         with self._typed_errors():
             _s3().put_object(
                 Bucket=self.bucket,
-                Key=f"{_folder(position)}{_name(position.offset)}",
+                Key=f"{_folder(position)}{_name(record.identity)}",
                 Body=json.dumps(content).encode(),
                 ContentType="application/json",
             )
 
-    def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
+    def kept(self, records: Collection[KeptRecord]) -> frozenset[KeptRecord]:
         """Which of these records have an object: one listing for each partition, of their offsets only."""
-        by_folder: dict[str, list[RecordPosition]] = defaultdict(list)
-        for position in positions:
-            by_folder[_folder(position)].append(position)
-        found: set[RecordPosition] = set()
+        by_folder: dict[str, list[KeptRecord]] = defaultdict(list)
+        for record in records:
+            by_folder[_folder(record.position)].append(record)
+        found: set[KeptRecord] = set()
         for folder, wanted in by_folder.items():
-            names = self._names(folder, min(one.offset for one in wanted), max(one.offset for one in wanted))
-            found.update(position for position in wanted if _name(position.offset) in names)
+            offsets = [record.position.offset for record in wanted]
+            names = self._names(folder, min(offsets), max(offsets))
+            found.update(record for record in wanted if _name(record) in names)
         return frozenset(found)
 
     def _names(self, folder: str, first_offset: int, last_offset: int) -> set[str]:
         names: set[str] = set()
-        last = f"{folder}{_name(last_offset)}"
-        # Keys after this one: the offset itself has a longer name.
-        after = f"{folder}{first_offset:0{_OFFSET_DIGITS}}"
+        # Keys after the first and before the last: names go on after their offset.
+        after, last = f"{folder}{_digits(first_offset)}", f"{folder}{_digits(last_offset + 1)}"
         while True:
             with self._typed_errors():
                 answer = _s3().list_objects_v2(Bucket=self.bucket, Prefix=folder, StartAfter=after)
@@ -115,5 +118,10 @@ def _folder(position: RecordPosition) -> str:
     return f"{_PREFIX}/{position.topic}/{position.partition}/"
 
 
-def _name(offset: int) -> str:
-    return f"{offset:0{_OFFSET_DIGITS}}.json"
+def _name(record: KeptRecord) -> str:
+    model = "" if record.model_name is None else f"-{quote(record.model_name, safe='')}"
+    return f"{_digits(record.position.offset)}-{record.value_hash}{model}.json"
+
+
+def _digits(offset: int) -> str:
+    return f"{offset:0{_OFFSET_DIGITS}}"

@@ -1,9 +1,10 @@
 """What embedding and search ask of the outside world. `adapters/` implements these; nothing here imports a driver."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from embedding.models import EmbeddingModelName
@@ -85,8 +86,11 @@ class StoredEmbeddings:
 class EmbeddingStore(Protocol):
     """Reads and writes `document_embeddings`. Errors: the `ClickHouse*` classes."""
 
-    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
-        """What is stored of the team's documents; looked for on their days, content also in the 30 days around."""
+    def find(self, team_id: int, documents: Sequence[Document], seconds_left: Callable[[], float]) -> StoredEmbeddings:
+        """What is stored of the team's documents; looked for on their days, content also in the 30 days around.
+
+        Raises ClickHouseTimeout when no time is left for the next of its queries.
+        """
 
     def save(self, rows: Sequence[tuple[Document, Vector]]) -> None:
         """Insert rows; return when they are written. Of each document the version with the newest summary stays."""
@@ -167,11 +171,34 @@ class RecordPosition:
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A record that no attempt will ever embed: where it stood, what it holds (None: nothing), and why not."""
+    """A record that no attempt will ever embed: where it stood, what it holds (None: nothing), and why not.
+
+    `model_name`: the model that does not embed it; None when the whole message is broken.
+    """
 
     position: RecordPosition
     value: bytes | None
     reason: str
+    model_name: str | None = None
+
+    @property
+    def identity(self) -> "KeptRecord":
+        """What the failure place knows it by."""
+        return KeptRecord.of(self.position, self.value, self.model_name)
+
+
+@dataclass(frozen=True)
+class KeptRecord:
+    """Identity of what a failure place keeps. The same position can hold another record when a topic is made anew."""
+
+    position: RecordPosition
+    value_hash: str
+    model_name: str | None
+
+    @classmethod
+    def of(cls, position: RecordPosition, value: bytes | None, model_name: str | None) -> Self:
+        """The identity of a record's value, for one model or as a whole."""
+        return cls(position, hashlib.sha256(value or b"").hexdigest(), model_name)
 
 
 class FailurePlace(Protocol):
@@ -180,5 +207,5 @@ class FailurePlace(Protocol):
     def keep(self, record: BrokenRecord) -> None:
         """Return when it is kept. The same record again replaces itself."""
 
-    def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
+    def kept(self, records: Collection[KeptRecord]) -> frozenset[KeptRecord]:
         """Which of these records are kept already."""

@@ -15,6 +15,7 @@ from adapters.secrets import ModelSecret
 from adapters.settings import ClickHouseSettings, EmbeddingModelSettings, EventSourceSettings
 from embedding.batches import BatchParts, BatchResult, QueueRecord, embed_batch
 from embedding.ports import EmbeddingModel, RecordPosition
+from embedding.vectors import UnsavedVectors
 from handlers.edge import Event, logged_errors
 from trace_summarization.errors import InvalidInput
 
@@ -23,6 +24,7 @@ metrics = Metrics()
 
 _EVENT_SOURCES: Final = ("aws:kafka", "SelfManagedKafka")
 _TOLD_RECORDS: Final = 20
+_unsaved: Final = UnsavedVectors()
 
 
 @functools.lru_cache(maxsize=1)
@@ -40,6 +42,7 @@ def _parts(failure_bucket: str) -> BatchParts:
         model=lambda: _model(ModelSecret.read(settings.embedding_secret_arn)),
         failures=S3FailurePlace(failure_bucket),
         configured_models=settings.embedding_models,
+        unsaved=_unsaved,
         max_input_tokens=settings.embedding_max_input_tokens,
     )
 

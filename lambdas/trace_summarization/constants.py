@@ -149,6 +149,8 @@ MAX_EMBEDDING_REQUEST_TOKENS: Final = 300_000
 MAX_EMBEDDING_INPUT_TOKENS: Final = 8_191
 EMBEDDING_REQUEST_SECONDS: Final = 60.0  # then it counts as lost: the next one may be answered in one
 EMBEDDING_SHORTEST_ANSWER_SECONDS: Final = 2.0  # with less time than this left after a wait, the wait is not begun
+EMBEDDING_RETRIES: Final = 3  # after 5xx and resets, within one call of the model
+EMBEDDING_SHORTEST_RETRY_WAIT_SECONDS: Final = 0.2  # where the answer names less; doubled by each retry, jittered
 EMBEDDING_LONGEST_RETRY_WAIT_SECONDS: Final = 30.0  # where the answer names no time
 
 # --- sizes of a summary, enforced on what the model answers -----------------------------------------------------------

@@ -15,11 +15,13 @@ from embedding.ports import (
     EmbeddedVersion,
     EmbeddingAnswer,
     EmbeddingModel,
+    KeptRecord,
     RecordPosition,
     StoredEmbeddings,
     Vector,
 )
 from embedding.requests import encode
+from embedding.vectors import UnsavedVectors
 from tests.embedding_documents import MODEL, message
 from trace_summarization import constants as c
 
@@ -49,18 +51,16 @@ class MemoryStore:
     finds: list[int] = field(default_factory=list)
     saves: list[list[Row]] = field(default_factory=list)
 
-    def find(self, team_id: int, documents: Sequence[Document]) -> StoredEmbeddings:
+    def find(self, team_id: int, documents: Sequence[Document], seconds_left: Callable[[], float]) -> StoredEmbeddings:
         self.finds.append(team_id)
         self.on_find(team_id)
         of_team = [row for row in self.rows if row[0].team_id == team_id]
         newest = self.newest()
-        versions = {
-            one.key: EmbeddedVersion(
-                newest[team_id, one.key][0].summarized_at, newest[team_id, one.key][0].content_hash
-            )
-            for one in documents
-            if (team_id, one.key) in newest
-        }
+        versions = {}
+        for one in documents:
+            if (team_id, one.key) in newest:
+                row, _ = newest[team_id, one.key]
+                versions[one.key] = EmbeddedVersion(row.summarized_at, row.content_hash)
         vectors = {
             (row.model_name, row.content_hash): vector
             for one in documents
@@ -113,7 +113,7 @@ class MemoryModel:
 class MemoryFailures:
     """A `FailurePlace`; `on_keep` and `on_kept` may raise."""
 
-    records: dict[RecordPosition, BrokenRecord] = field(default_factory=dict)
+    records: dict[KeptRecord, BrokenRecord] = field(default_factory=dict)
     on_keep: Callable[[], None] = lambda: None
     on_kept: Callable[[], None] = lambda: None
     attempts: int = 0
@@ -121,11 +121,15 @@ class MemoryFailures:
     def keep(self, record: BrokenRecord) -> None:
         self.attempts += 1
         self.on_keep()
-        self.records[record.position] = record
+        self.records[record.identity] = record
 
-    def kept(self, positions: Collection[RecordPosition]) -> frozenset[RecordPosition]:
+    def positions(self) -> set[RecordPosition]:
+        """Where the kept records stand."""
+        return {identity.position for identity in self.records}
+
+    def kept(self, records: Collection[KeptRecord]) -> frozenset[KeptRecord]:
         self.on_kept()
-        return frozenset(self.records.keys() & set(positions))
+        return frozenset(self.records.keys() & set(records))
 
 
 @dataclass
@@ -139,6 +143,7 @@ class World:
     configured_models: tuple[str, ...] = (MODEL,)
     max_input_tokens: int = c.MAX_EMBEDDING_INPUT_TOKENS
     open_model: Callable[[], EmbeddingModel] | None = None
+    unsaved: UnsavedVectors = field(default_factory=UnsavedVectors)
 
     def deliver(self, *records: QueueRecord) -> BatchResult:
         """One delivery, with all of an invocation's time."""
@@ -148,6 +153,7 @@ class World:
             model=self.open_model or (lambda: self.model),
             failures=self.failures,
             configured_models=self.configured_models,
+            unsaved=self.unsaved,
             max_input_tokens=self.max_input_tokens,
             sleep=self.clock.pass_seconds,
         )

@@ -11,18 +11,29 @@ from hypothesis import strategies as st
 
 from embedding.batches import QueueRecord
 from embedding.messages import EmbeddingRequest, parse_message
+from embedding.vectors import UnsavedVectors
 from tests.embedding_documents import MODEL
 from tests.unit.embedding_world import Row, World, record
 from trace_summarization.errors import (
     ClickHouseUnavailable,
     EmbeddingInputRejected,
     FailurePlaceUnavailable,
+    InvalidModelOutput,
+    ModelAnsweredNothing,
     ModelRateLimited,
     ModelUnavailable,
+    TraceSummarizationError,
 )
 
 MODELS = (MODEL, "other-embedding-8")
 BROKEN = b"broken"
+POISON = ("content 0", "content 1")  # one is rejected, on the other the endpoint breaks
+OUTAGES = (
+    ModelUnavailable("503"),
+    ModelAnsweredNothing("HTML"),
+    InvalidModelOutput("HTML"),
+    EmbeddingInputRejected("bare 400"),
+)
 _FAULTY_DELIVERIES = 8  # of a batch; then nothing fails any more
 _SAVE_FAULTS_IN_A_ROW = 4  # what a save is repeated for within one invocation
 
@@ -55,7 +66,10 @@ def arrivals(draw: st.DrawFn) -> list[QueueRecord]:
 
 
 class Faults:
-    """Faults at every port, each call with the same chance, and texts that the model never takes."""
+    """Faults at every port, each call with the same chance, and texts that the model never embeds.
+
+    Whatever fails takes time. An outage of the endpoint, of whichever form, is longer than one call.
+    """
 
     def __init__(self, world: World, chance: random.Random, poison: frozenset[str], kills_saves: bool) -> None:
         self.share = 0.0
@@ -64,6 +78,7 @@ class Faults:
         self._poison = poison
         self._kills_saves = kills_saves
         self._save_faults = 0
+        self._outage: list[TraceSummarizationError] = []
         world.store.on_find = lambda _: self._fail(ClickHouseUnavailable("reset"), Killed())
         world.store.on_save = self._save
         world.model.on_ask = self._ask
@@ -75,9 +90,17 @@ class Faults:
             raise self._chance.choice(errors)
 
     def _ask(self, _: Any, texts: Sequence[str], __: Any) -> None:
-        self._fail(ModelUnavailable("500"), ModelRateLimited("429"), Killed())
-        if self._poison.intersection(texts):
-            raise EmbeddingInputRejected("400")
+        self._fail(ModelRateLimited("429"), Killed())
+        if not self._outage and self._chance.random() < self.share:
+            self._outage = [self._chance.choice(OUTAGES)] * self._chance.randint(2, 6)
+        if self._outage:
+            self._world.clock.pass_seconds(self._chance.choice([0, 5, 20]))
+            raise self._outage.pop()
+        self._world.clock.pass_seconds(self._chance.choice([0, 1]))
+        for text, error in zip(POISON, (EmbeddingInputRejected("400"), ModelUnavailable("500")), strict=True):
+            if text in texts and text in self._poison:
+                self._world.clock.pass_seconds(10)
+                raise error
 
     def _save(self, rows: Sequence[Row]) -> None:
         if self._kills_saves:
@@ -102,6 +125,7 @@ def deliver_until_acknowledged(
         try:
             result = world.deliver(*batch)
         except Killed:
+            world.unsaved = UnsavedVectors()
             continue
         if result.error is None:
             assert not result.left
@@ -116,7 +140,7 @@ def deliver_until_acknowledged(
     records=arrivals(),
     chance=st.randoms(use_true_random=False),
     share=st.sampled_from([0.0, 0.1, 0.4]),
-    poison=st.frozensets(st.sampled_from(["content 0", "content 1"])),
+    poison=st.frozensets(st.sampled_from(POISON)),
     batch_size=st.integers(1, 25),
     partial=st.booleans(),
     kills_saves=st.booleans(),
@@ -154,7 +178,7 @@ def test_every_document_ends_with_one_newest_row_and_nothing_is_paid_for_twice(
     assert rows.keys() <= newest.keys()
     assert not poison.intersection(document.content for document, _ in rows.values())
 
-    kept = set(world.failures.records)
+    kept = world.failures.positions()
     assert kept >= {one.position for one in records if one.value == BROKEN}
     assert kept <= {one.position for one in records if one.value == BROKEN or is_poison(one, poison)}
 

@@ -13,6 +13,7 @@ from embedding.ports import Document, EmbeddedVersion
 from embedding.requests import content_hash
 from tests.embedding_documents import MODEL, document
 from tests.integration.clickhouse.events_database import EventsDatabase, at
+from trace_summarization.errors import ClickHouseTimeout
 
 VECTOR = [0.5, -0.25, 1.0, 0.0]
 HOSTILE_ID = "it's [1] \"a\" trace,\\ \n\t\0 {x:String} 😀 %s ') --"
@@ -24,8 +25,12 @@ def store(database: EventsDatabase) -> ClickHouseEmbeddingStore:
 
 
 def versions(store: ClickHouseEmbeddingStore, *documents: Document) -> list[datetime | None]:
-    stored = store.find(documents[0].team_id, documents).versions
+    stored = store.find(documents[0].team_id, documents, in_time).versions
     return [stored[one.key].summarized_at if one.key in stored else None for one in documents]
+
+
+def in_time() -> float:
+    return 60.0
 
 
 def newer(**changes: Any) -> Document:
@@ -41,6 +46,12 @@ def test_every_column_is_saved(database: EventsDatabase, store: ClickHouseEmbedd
     assert row == (*(getattr(saved, name) for name in columns[:-1]), VECTOR)
     inserted_at = database.value("SELECT inserted_at FROM {db}.document_embeddings")
     assert abs(inserted_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_nothing_is_looked_for_without_time(store: ClickHouseEmbeddingStore) -> None:
+    moments = iter([1.0, 0.0])
+    with pytest.raises(ClickHouseTimeout):
+        store.find(1, [document()], lambda: next(moments))
 
 
 @pytest.mark.parametrize("document_id", [HOSTILE_ID, "x" * 128, "😀" * 128, "\\", "'", "NULL", ""])
@@ -95,7 +106,7 @@ def test_of_equal_versions_the_one_that_was_inserted_last_is_found_and_stays(
         store.save([(document(content=content), VECTOR)])
     last = document(content=order[-1])
     for _ in range(2):
-        assert store.find(1, [last]).versions == {last.key: EmbeddedVersion(at("15:00"), last.content_hash)}
+        assert store.find(1, [last], in_time).versions == {last.key: EmbeddedVersion(at("15:00"), last.content_hash)}
         assert database.rows("SELECT content FROM {db}.document_embeddings FINAL") == [(order[-1],)]
         database.client.command(f"OPTIMIZE TABLE {database.name}.document_embeddings FINAL")
 
@@ -103,7 +114,7 @@ def test_of_equal_versions_the_one_that_was_inserted_last_is_found_and_stays(
 def test_the_vector_of_an_equal_version_with_another_content_is_looked_for(store: ClickHouseEmbeddingStore) -> None:
     store.save([(document(content="as before"), VECTOR), (document("another", content="as now"), VECTOR)])
     wanted = document(content="as now")
-    assert dict(store.find(1, [wanted]).vectors) == {(MODEL, wanted.content_hash): VECTOR}
+    assert dict(store.find(1, [wanted], in_time).vectors) == {(MODEL, wanted.content_hash): VECTOR}
 
 
 def test_a_row_that_is_saved_again_is_one_row(database: EventsDatabase, store: ClickHouseEmbeddingStore) -> None:
@@ -118,7 +129,7 @@ def test_content_that_was_embedded_within_30_days_is_found_with_its_vector(
 ) -> None:
     store.save([(document("another", timestamp=at("00:00") + timedelta(days=days)), VECTOR)])
     wanted = newer()
-    vectors = store.find(1, [wanted]).vectors
+    vectors = store.find(1, [wanted], in_time).vectors
     assert dict(vectors) == ({(MODEL, wanted.content_hash): VECTOR} if found else {})
 
 
@@ -127,13 +138,13 @@ def test_a_vector_is_only_reused_within_team_model_and_content(
     store: ClickHouseEmbeddingStore, changes: dict[str, Any]
 ) -> None:
     store.save([(document("another", **changes), VECTOR)])
-    assert not store.find(1, [newer()]).vectors
+    assert not store.find(1, [newer()], in_time).vectors
 
 
 def test_no_vector_is_read_for_what_is_stored_already(store: ClickHouseEmbeddingStore) -> None:
     store.save([(document(), VECTOR)])
-    assert not store.find(1, [document(), document(summarized_at=at("14:59"))]).vectors
-    assert store.find(1, [newer()]).vectors
+    assert not store.find(1, [document(), document(summarized_at=at("14:59"))], in_time).vectors
+    assert store.find(1, [newer()], in_time).vectors
 
 
 def test_five_hundred_documents_of_many_days_are_found_in_one_call(store: ClickHouseEmbeddingStore) -> None:
@@ -148,7 +159,7 @@ def test_five_hundred_documents_of_many_days_are_found_in_one_call(store: ClickH
         document("new", one.content, timestamp=one.timestamp - timedelta(days=7), summarized_at=at("16:00"))
         for one in documents
     ]
-    assert len(store.find(1, again).vectors) == 500
+    assert len(store.find(1, again, in_time).vectors) == 500
 
 
 def test_a_batch_of_hostile_timestamps_is_saved(database: EventsDatabase, store: ClickHouseEmbeddingStore) -> None:
@@ -192,7 +203,7 @@ def test_looking_for_a_version_reads_the_marks_of_its_documents(
     documents = [document(), document(timestamp=at("14:10", day=17)), document(model_name="another-4")]
     store.save([(one, VECTOR) for one in documents])
     crowded.client.command(f"OPTIMIZE TABLE {crowded.name}.document_embeddings FINAL")
-    read = rows_read(crowded, lambda: store.find(1, documents))
+    read = rows_read(crowded, lambda: store.find(1, documents, in_time))
     assert read <= len(documents) * 2 * 1_024 + len(documents)
 
 
@@ -202,8 +213,8 @@ def test_looking_for_content_reads_a_part_of_the_teams_own_rows(
     store.save([(document("another", "embedded before"), VECTOR)])
     crowded.client.command(f"OPTIMIZE TABLE {crowded.name}.document_embeddings FINAL")
     wanted = newer(content="embedded before")
-    assert store.find(1, [wanted]).vectors
-    assert rows_read(crowded, lambda: store.find(1, [wanted])) <= 8 * 1_024
+    assert store.find(1, [wanted], in_time).vectors
+    assert rows_read(crowded, lambda: store.find(1, [wanted], in_time)) <= 8 * 1_024
 
 
 def test_a_lost_connection_is_a_typed_error(database: EventsDatabase) -> None:

@@ -143,6 +143,11 @@ def test_a_vector_of_another_size_or_of_zeros_is_handed_on_as_it_is(
         ({"status": 200, "body": {}}, ModelAnsweredNothing),
         ({"status": 200, "body": []}, InvalidModelOutput),
         ({"status": 200, "body": "{"}, InvalidModelOutput),
+        ({"status": 200, "body": "[" * 100_000}, InvalidModelOutput),
+        (
+            {"status": 200, "body": {"data": [{"index": [n], "embedding": "AAAA"} for n in range(3)]}},
+            ModelAnsweredNothing,
+        ),
         ({"status": 200, "body": {"data": [{"index": n, "embedding": "AAA"} for n in range(3)]}}, InvalidModelOutput),
         ({"status": 200, "body": {"data": [{"index": n, "embedding": "????"} for n in range(3)]}}, InvalidModelOutput),
         ({"status": 200, "body": {"data": [{"index": n, "embedding": "AAAA"} for n in range(3)]}}, InvalidModelOutput),
@@ -171,11 +176,11 @@ def test_an_answer_that_is_not_one_vector_per_text_is_asked_for_again_twice(
 def test_a_busy_endpoint_is_asked_again_as_often_as_it_says_while_there_is_time(
     embedding_server: ModelServer, embedding_model: OpenAiEmbeddingModel
 ) -> None:
-    embedding_server.faults.replace([{"times": 12, "status": 429, "headers": {"retry-after-ms": "50"}}])
+    embedding_server.faults.replace([{"times": 6, "status": 429, "headers": {"retry-after-ms": "500"}}])
     began = time.monotonic()
-    assert embedding_model.embed(SMALL, TEXTS, _within(20)).vectors
-    assert 0.6 <= time.monotonic() - began < 5
-    assert embedding_server.requests()["count"] == 13
+    assert embedding_model.embed(SMALL, TEXTS, _within(30)).vectors
+    assert 3 <= time.monotonic() - began < 15
+    assert embedding_server.requests()["count"] == 7
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503}, {"kind": "reset"}, {"status": 408}])
@@ -186,12 +191,36 @@ def test_a_fault_that_passes_is_waited_for(
     assert embedding_model.embed(SMALL, TEXTS, _within(20)).vectors
 
 
-def test_a_request_that_is_lost_is_sent_again(
+def test_a_request_that_is_lost_is_not_repeated_as_it_is(
     embedding_server: ModelServer, embedding_model: OpenAiEmbeddingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(c, "EMBEDDING_REQUEST_SECONDS", 0.5)
     embedding_server.faults.replace([{"times": 1, "kind": "delay", "seconds": 3}])
-    assert embedding_model.embed(SMALL, TEXTS, _within(20)).vectors
+    with pytest.raises(ModelUnavailable, match="no answer within"):
+        embedding_model.embed(SMALL, TEXTS, _within(20))
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"kind": "reset"}])
+def test_a_fault_that_does_not_pass_is_tried_four_times(
+    embedding_server: ModelServer,
+    embedding_model: OpenAiEmbeddingModel,
+    fault: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(c, "MODEL_RETRY_WAIT_SECONDS", 0.01)
+    embedding_server.faults.replace([fault])
+    with pytest.raises(ModelUnavailable):
+        embedding_model.embed(SMALL, TEXTS, _within(20))
+    assert embedding_server.requests()["count"] == 4
+
+
+def test_an_endpoint_that_says_to_come_back_at_once_is_not_flooded(
+    embedding_server: ModelServer, embedding_model: OpenAiEmbeddingModel
+) -> None:
+    embedding_server.faults.replace([{"status": 429, "headers": {"Retry-After": "0"}}])
+    with pytest.raises(ModelRateLimited):
+        embedding_model.embed(SMALL, TEXTS, _within(5))
+    assert embedding_server.requests()["count"] <= 8
 
 
 @pytest.mark.parametrize(
