@@ -40,25 +40,27 @@ _HOLDS_A_WORD: Final = "WHERE has(found, 1)"
 
 # `hybrid` adds scores on scales that depend on neither the model nor the number of documents: how far a summary stands
 # out by meaning, and how much of what was looked for it holds. A paraphrase covers little, so that meaning decides; an
-# id, a name or a pasted error is covered wholly where it stands, and 9 is more than anything stands out. Found on
-# queries with known answers: `python -m bench search`.
+# id, a name or a pasted error is covered wholly where it stands. One among n that are alike stands out by up to
+# sqrt(n - 1), whatever it says: between the bounds lie 9, so that what holds no word never beats what holds them all.
+# Found on queries with known answers: `python -m bench search`.
 _SCORES: Final[Mapping[Method, str]] = {
     "vector": "similarity",
     "words": "words_score",
-    "hybrid": "standing_out + 9 * coverage",
+    "hybrid": "least(greatest(standing_out, -3), 6) + 9 * coverage",
 }
 
 # Worth of a needle: its weight times its rarity in the scope, as in BM25 (Robertson, Zaragoza, "The Probabilistic
 # Relevance Framework: BM25 and Beyond", 2009). Each needle counts once; k1 = 1.2; b = 0.3, since all documents are
 # summaries and a long one is not about more. One `position` per needle takes a third of the time of
-# `multiSearchAllPositions` over all of them.
+# `multiSearchAllPositions` over all of them. What no summary holds tells none from another, and is worth nothing: by
+# its rarity it would be worth the most, and an id within a sentence would cover next to nothing.
 # Mean and deviation come from whole numbers, and scores are rounded: floats that are added in another order by each
 # query would now and then swap neighbours between two pages.
 _WHOLE: Final = """
         SELECT
             avg(size) AS usual_size,
             arrayMap(
-                (holding, weight) -> weight * log(1 + (count() - holding + 0.5) / (holding + 0.5)),
+                (holding, weight) -> (holding > 0) * weight * log(1 + (count() - holding + 0.5) / (holding + 0.5)),
                 arrayResize(sumForEach(found), length({{weights:Array(Float64)}})), -- empty where the scope is
                 {{weights:Array(Float64)}}
             ) AS worths,

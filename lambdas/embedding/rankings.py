@@ -47,7 +47,8 @@ class Hit:
     """A summary with what its place comes from.
 
     `similarity`: cosine of the angle to what was asked for, -1 to 1; None when nothing was compared. `coverage`: the
-    share of what was looked for word by word that is there, 0 to 1, rare words counting more. `words_score`: BM25 of
+    share that is there of what was looked for word by word and stands in any summary of the scope, 0 to 1, rare words
+    counting more. `words_score`: BM25 of
     presence. `found`: places in the list of what was looked for.
     """
 
@@ -68,7 +69,8 @@ class RankingStore(Protocol):
         """The scope's summaries by their score, the best first; equal ones by trace id, so that it is always the same.
 
         The score is the similarity (`vector`), the words' score of those that hold a word (`words`), or of both kinds
-        (`hybrid`) how many standard deviations the similarity is above the scope's mean, plus 9 times the coverage.
+        (`hybrid`) how many standard deviations the similarity is above the scope's mean, from -3 to 6, plus 9 times the
+        coverage.
         Of each summary its newest version counts, and of a trace in several modes the better one.
 
         `vector` is None for `words`, and `needles` are empty for `vector`. Errors: the `ClickHouse*` classes.

@@ -121,7 +121,7 @@ class Why:
     """Why a summary is among the results. Ranks count from 1, among all results of the search.
 
     `similarity`, `meaning_rank` are None when nothing was compared by meaning. `words` and `phrases` are those of the
-    text that were found, `coverage` the share that they make up (see `Hit`); all None when none were looked for
+    text that were found, `coverage` the share that they make up (`Hit`); all None when none were looked for
     (`vector`, a trace id, a text without a letter or digit). `words_rank` is None also when none was found.
     """
 
