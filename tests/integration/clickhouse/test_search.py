@@ -356,6 +356,26 @@ def test_no_id_is_taken_for_sql(stored: Summaries, trace_id: str) -> None:
         stored.page(None, trace_id=f"{trace_id}x")
 
 
+# --- by a trace's id --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["{}", " {}\n", "what happened in {}?", '"{}"', "trace_id={} or `{}`"])
+@pytest.mark.parametrize("method", ["hybrid", "words"])
+def test_the_trace_whose_id_is_pasted_comes_first(stored: Summaries, text: str, method: str) -> None:
+    trace_id = "2c799297-4216-5aba-9d2a-697ce9426fb3"
+    stored.add(trace_id, WEST)
+    stored.add("near", EAST, keywords=trace_id)
+    stored.add("theirs", EAST, team_id=2)
+    first = stored.page(text.format(trace_id, trace_id), method=method).results[0]
+    assert (first.trace_id, first.matched.trace_id) == (trace_id, True)
+
+
+def test_by_meaning_alone_an_id_is_text(stored: Summaries) -> None:
+    stored.add("trace-1234", WEST)
+    stored.add("near", EAST)
+    assert stored.found("trace-1234", method="vector") == ["near", "trace-1234"]
+
+
 # --- by both ---------------------------------------------------------------------------------------------------------
 
 
