@@ -36,29 +36,31 @@ _SIMILARITY: Final = "toInt64(ifNotFinite(round(1000000 * (1 - cosineDistance(em
 _NO_SIMILARITY: Final = "toInt64(0)"
 # A vector of another length would end the query.
 _WITH_VECTOR: Final = "    AND length(embedding) = length(vector)\n"
-_HOLDS_A_WORD: Final = "WHERE has(found, 1)"
+_HOLDS_SOMETHING: Final = "WHERE has(found, 1) OR is_asked_for"
 
 # `hybrid` adds scores on scales that depend on neither the model nor the number of documents: how far a summary stands
 # out by meaning, and how much of what was looked for it holds. A paraphrase covers little, so that meaning decides; an
-# id, a name or a pasted error is covered wholly where it stands, and 9 is more than anything stands out. Found on
-# queries with known answers: `python -m bench search`.
+# id, a name or a pasted error is covered wholly where it stands. One among n that are alike stands out by up to
+# sqrt(n - 1), whatever it says: between the bounds lie 9, so that what holds no word never beats what holds them all.
+# Found on queries with known answers: `python -m bench search`.
 _SCORES: Final[Mapping[Method, str]] = {
     "vector": "similarity",
     "words": "words_score",
-    "hybrid": "standing_out + 9 * coverage",
+    "hybrid": "least(greatest(standing_out, -3), 6) + 9 * coverage",
 }
 
 # Worth of a needle: its weight times its rarity in the scope, as in BM25 (Robertson, Zaragoza, "The Probabilistic
 # Relevance Framework: BM25 and Beyond", 2009). Each needle counts once; k1 = 1.2; b = 0.3, since all documents are
 # summaries and a long one is not about more. One `position` per needle takes a third of the time of
-# `multiSearchAllPositions` over all of them.
+# `multiSearchAllPositions` over all of them. What no summary holds tells none from another, and is worth nothing: by
+# its rarity it would be worth the most, and an id within a sentence would cover next to nothing.
 # Mean and deviation come from whole numbers, and scores are rounded: floats that are added in another order by each
 # query would now and then swap neighbours between two pages.
 _WHOLE: Final = """
         SELECT
             avg(size) AS usual_size,
             arrayMap(
-                (holding, weight) -> weight * log(1 + (count() - holding + 0.5) / (holding + 0.5)),
+                (holding, weight) -> (holding > 0) * weight * log(1 + (count() - holding + 0.5) / (holding + 0.5)),
                 arrayResize(sumForEach(found), length({{weights:Array(Float64)}})), -- empty where the scope is
                 {{weights:Array(Float64)}}
             ) AS worths,
@@ -82,7 +84,8 @@ WITH
             timestamp,
             {similarity} AS millionths,
             CAST([{found}], 'Array(UInt8)') AS found,
-            {size} AS size
+            {size} AS size,
+            has({{trace_ids:Array(String)}}, document_id) AS is_asked_for
         {from_scope}
     ),
     whole AS ({whole})
@@ -94,7 +97,8 @@ SELECT
     similarity,
     coverage,
     words_score,
-    arrayFilter((place, is_held) -> is_held, arrayEnumerate(found), found)
+    arrayFilter((place, is_held) -> is_held, arrayEnumerate(found), found),
+    is_asked_for
 FROM (
     SELECT
         document_id,
@@ -102,11 +106,12 @@ FROM (
         timestamp,
         millionths / 1000000 AS similarity,
         found,
+        is_asked_for,
         arraySum((is_held, worth) -> is_held * worth, found, worths) AS held,
         if(held > 0, round(held / arraySum(worths), 6), 0) AS coverage,
         round(held * 2.2 / (1 + 1.2 * (0.7 + 0.3 * size / usual_size)), 6) AS words_score,
         if(deviation > 0, (millionths - mean) / deviation, 0) AS standing_out,
-        round({score}, 6) AS score
+        round({score}, 6) + 100000 * is_asked_for AS score
     FROM scope CROSS JOIN whole
     {condition}
     ORDER BY score DESC, words_score DESC, document_id, timestamp, rendering
@@ -159,7 +164,13 @@ class ClickHouseSearchStore:
         return cls(connection, settings.clickhouse_database, settings.clickhouse_events_table)
 
     def ranked(
-        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+        self,
+        scope: Scope,
+        method: Method,
+        vector: Vector | None,
+        needles: Sequence[Needle],
+        trace_ids: Sequence[str],
+        limit: int,
     ) -> Sequence[Hit]:
         """The scope's summaries by their score, the best first. See `RankingStore.ranked`."""
         # More digits than a Float32 has would only fill the request.
@@ -171,7 +182,7 @@ class ClickHouseSearchStore:
             size="length(words)" if needles else "1",
             whole=_WHOLE_UNUSED if method == "vector" else _WHOLE.format(),
             score=_SCORES[method],
-            condition=_HOLDS_A_WORD if method == "words" else "",
+            condition=_HOLDS_SOMETHING if method == "words" else "",
         )
         parameters = {
             **_parameters(scope),
@@ -183,6 +194,7 @@ class ClickHouseSearchStore:
             "vector": numbers[:_NUMBERS_PER_PARAMETER],
             "further": numbers[_NUMBERS_PER_PARAMETER:],
             "weights": [needle.weight for needle in needles],
+            "trace_ids": list(trace_ids),
             "limit": limit,
         }
         return [
@@ -193,10 +205,19 @@ class ClickHouseSearchStore:
                 coverage,
                 words_score,
                 tuple(place - 1 for place in places),
+                bool(is_asked_for),
             )
-            for document_id, rendering_name, timestamp, score, similarity, coverage, words_score, places in self._rows(
-                "ranking summaries", sql, parameters
-            )
+            for (
+                document_id,
+                rendering_name,
+                timestamp,
+                score,
+                similarity,
+                coverage,
+                words_score,
+                places,
+                is_asked_for,
+            ) in self._rows("ranking summaries", sql, parameters)
         ]
 
     def vector_of(self, team_id: int, model_name: str, trace_id: str, mode: Mode | None) -> Vector | None:

@@ -14,6 +14,9 @@ MAX_NEEDLES: Final = 64
 MAX_PHRASE_WORDS: Final = 12  # a longer one is hardly found as it stands, its words are
 _MAX_PHRASES: Final = 24  # leaves room for words in a pasted stack trace, where every line is a compound
 _PHRASE_WEIGHT: Final = 2.0
+_MAX_IDS: Final = 64
+_SHORTEST_ID: Final = 6  # characters, within a text
+_AROUND: Final = ".,;:!?()[]{}<>\"'`"
 _QUOTED: Final = re.compile(r'"([^"]+)"|`([^`]+)`|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»')
 
 
@@ -48,6 +51,17 @@ def needles_of(text: str) -> tuple[Needle, ...]:
     found = [Needle(forms, _PHRASE_WEIGHT) for forms in phrases[:_MAX_PHRASES]]
     found += [Needle(((word,),), 1.0) for word in _distinct(_telling(words_of(text)))]
     return tuple(found[:MAX_NEEDLES])
+
+
+def ids_of(text: str, longest: int) -> tuple[str, ...]:
+    """What may be a trace's id, as it stands: the whole text, and of its parts those in quotes or without a blank.
+
+    Parts of at least 6 characters with a digit among them; all of at most `longest` characters.
+    """
+    _, *parts = _rows(text)
+    parts = [part for row in parts for part in (row, row.strip(_AROUND))]
+    telling = [part for part in parts if len(part) >= _SHORTEST_ID and any(map(str.isdigit, part))]
+    return tuple(id_ for id_ in _distinct([text.strip(), *telling]) if len(id_) <= longest)[:_MAX_IDS]
 
 
 def _rows(text: str) -> Iterator[str]:

@@ -47,8 +47,10 @@ class Hit:
     """A summary with what its place comes from.
 
     `similarity`: cosine of the angle to what was asked for, -1 to 1; None when nothing was compared. `coverage`: the
-    share of what was looked for word by word that is there, 0 to 1, rare words counting more. `words_score`: BM25 of
-    presence. `found`: places in the list of what was looked for.
+    share that is there of what was looked for word by word and stands in any summary of the scope, 0 to 1, rare words
+    counting more. `words_score`: BM25 of
+    presence. `found`: places in the list of what was looked for. `is_asked_for`: its trace's id is one of
+    those looked for.
     """
 
     summary: SummaryRef
@@ -57,19 +59,29 @@ class Hit:
     coverage: float
     words_score: float
     found: tuple[int, ...]
+    is_asked_for: bool = False
 
 
 class RankingStore(Protocol):
     """Ranks summaries."""
 
     def ranked(
-        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+        self,
+        scope: Scope,
+        method: Method,
+        vector: Vector | None,
+        needles: Sequence[Needle],
+        trace_ids: Sequence[str],
+        limit: int,
     ) -> Sequence[Hit]:
         """The scope's summaries by their score, the best first; equal ones by trace id, so that it is always the same.
 
         The score is the similarity (`vector`), the words' score of those that hold a word (`words`), or of both kinds
-        (`hybrid`) how many standard deviations the similarity is above the scope's mean, plus 9 times the coverage.
+        (`hybrid`) how many standard deviations the similarity is above the scope's mean, from -3 to 6, plus 9 times the
+        coverage.
+        Summaries of `trace_ids` come before all others: their score is greater by 100,000.
         Of each summary its newest version counts, and of a trace in several modes the better one.
 
-        `vector` is None for `words`, and `needles` are empty for `vector`. Errors: the `ClickHouse*` classes.
+        `vector` is None for `words`; `needles` and `trace_ids` are empty for `vector`. Errors: the
+        `ClickHouse*` classes.
         """

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from embedding.cursors import MAX_CURSOR_LENGTH, cursor_at, fingerprint, position_of
 from embedding.models import EmbeddingModelName
-from embedding.needles import Needle, needles_of
+from embedding.needles import Needle, ids_of, needles_of
 from embedding.ports import EmbeddingModel, Vector
 from embedding.rankings import Hit, Method, RankingStore, Scope, SummaryRef
 from embedding.tokens import cut_to_window
@@ -121,8 +121,9 @@ class Why:
     """Why a summary is among the results. Ranks count from 1, among all results of the search.
 
     `similarity`, `meaning_rank` are None when nothing was compared by meaning. `words` and `phrases` are those of the
-    text that were found, `coverage` the share that they make up (see `Hit`); all None when none were looked for
+    text that were found, `coverage` the share that they make up (`Hit`); all None when none were looked for
     (`vector`, a trace id, a text without a letter or digit). `words_rank` is None also when none was found.
+    `trace_id`: whether the text holds the trace's id.
     """
 
     similarity: float | None
@@ -131,6 +132,7 @@ class Why:
     phrases: tuple[str, ...] | None
     coverage: float | None
     words_rank: int | None
+    trace_id: bool
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ def search(request: SearchRequest, store: SearchStore, model: QueryModel) -> Sea
     )
     vector = None if request.method == "words" else _vector(request, name, store, model, notes)
     method: Method = "vector" if vector is not None and not needles else request.method
-    hits = store.ranked(scope, method, vector, needles, MAX_RESULTS)
+    trace_ids = ids_of(request.text, c.MAX_TRACE_ID_LENGTH) if request.text and needles else ()
+    hits = store.ranked(scope, method, vector, needles, trace_ids, MAX_RESULTS)
     results, end, gone = _page(request, store, _ranking(hits, needles), position)
     if gone:
         notes.append(f"{gone} found, but not stored any more: left out")
@@ -298,6 +301,7 @@ def _ranking(hits: Sequence[Hit], needles: Sequence[Needle]) -> list[tuple[Hit, 
             phrases=tuple(needle.text for needle in found if needle.is_phrase) if needles else None,
             coverage=hit.coverage if needles else None,
             words_rank=by_words.get(hit.summary),
+            trace_id=hit.is_asked_for,
         )
         ranking.append((hit, why))
     return ranking

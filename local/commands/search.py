@@ -115,6 +115,8 @@ def readable_result(result: Mapping[str, Any]) -> str:
 
 def _reasons(matched: Mapping[str, Any]) -> Iterator[str]:
     """Why a result is one, for people: `meaning (similarity 0.71, place 2)`."""
+    if matched["trace_id"]:
+        yield "the trace's id"
     if matched["meaning_rank"] is not None:
         yield f"meaning (similarity {matched['similarity']:.2f}, place {matched['meaning_rank']})"
     if matched["words_rank"] is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embedding.cursors import cursor_at
 from embedding.models import EmbeddingModelName
-from embedding.needles import MAX_NEEDLES, Needle, needles_of
+from embedding.needles import MAX_NEEDLES, Needle, ids_of, needles_of
 from embedding.ports import EmbeddingAnswer, Vector
 from embedding.rankings import Hit, Method, Scope, SummaryRef
 from embedding.remembered import RememberedEmbeddings
@@ -39,7 +39,13 @@ class Store:
     asked: list[tuple[Scope, Method, Vector | None, int]] = field(default_factory=list)
 
     def ranked(
-        self, scope: Scope, method: Method, vector: Vector | None, needles: Sequence[Needle], limit: int
+        self,
+        scope: Scope,
+        method: Method,
+        vector: Vector | None,
+        needles: Sequence[Needle],
+        trace_ids: Sequence[str],
+        limit: int,
     ) -> Sequence[Hit]:
         self.asked.append((scope, method, vector, len(needles)))
         found = (0,) if needles else ()
@@ -343,6 +349,20 @@ def test_words_and_phrases_of_a_text(text: str, phrases: list[str], words: list[
     assert words is None or looked_for(text)[1] == words
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        (" refund ", ["refund"]),
+        ("show 2c799297-4216, please", ["show 2c799297-4216, please", "2c799297-4216,", "2c799297-4216"]),
+        ('like "run 1 of a"?', ['like "run 1 of a"?', "run 1 of a"]),
+        ("2 and 2 is four", ["2 and 2 is four"]),
+        ("x" * 50, []),
+    ],
+)
+def test_what_may_be_a_traces_id(text: str, ids: list[str]) -> None:
+    assert list(ids_of(text, longest=40)) == ids
+
+
 def test_a_phrase_weighs_more_than_a_word() -> None:
     phrase, *words = needles_of("gift card")
     assert all(phrase.weight > word.weight for word in words)
@@ -489,6 +509,7 @@ def test_a_page_is_json_with_rfc_3339_times() -> None:
                     "phrases": [],
                     "coverage": 0.25,
                     "words_rank": 1,
+                    "trace_id": False,
                 },
             }
         ],

@@ -356,6 +356,26 @@ def test_no_id_is_taken_for_sql(stored: Summaries, trace_id: str) -> None:
         stored.page(None, trace_id=f"{trace_id}x")
 
 
+# --- by a trace's id --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["{}", " {}\n", "what happened in {}?", '"{}"', "trace_id={} or `{}`"])
+@pytest.mark.parametrize("method", ["hybrid", "words"])
+def test_the_trace_whose_id_is_pasted_comes_first(stored: Summaries, text: str, method: str) -> None:
+    trace_id = "2c799297-4216-5aba-9d2a-697ce9426fb3"
+    stored.add(trace_id, WEST)
+    stored.add("near", EAST, keywords=trace_id)
+    stored.add("theirs", EAST, team_id=2)
+    first = stored.page(text.format(trace_id, trace_id), method=method).results[0]
+    assert (first.trace_id, first.matched.trace_id) == (trace_id, True)
+
+
+def test_by_meaning_alone_an_id_is_text(stored: Summaries) -> None:
+    stored.add("trace-1234", WEST)
+    stored.add("near", EAST)
+    assert stored.found("trace-1234", method="vector") == ["near", "trace-1234"]
+
+
 # --- by both ---------------------------------------------------------------------------------------------------------
 
 
@@ -365,16 +385,15 @@ def test_the_score_of_both_is_how_far_it_stands_out_and_nine_times_what_it_cover
         stored.add(trace_id, between(degrees), "Refund asked" if trace_id in "bc" else "Seat asked")
     similarities = {trace_id: math.cos(math.radians(degrees)) for trace_id, degrees in angles.items()}
     mean, deviation = statistics.mean(similarities.values()), statistics.pstdev(similarities.values())
-    # Two of four documents hold the one word; none the other, nor both in a row, which count double.
-    rarity, unheld = math.log(1 + 2.5 / 2.5), math.log(1 + 4.5 / 0.5)
-    coverage = {trace_id: rarity / (rarity + 3 * unheld) if trace_id in "bc" else 0 for trace_id in angles}
-    page = stored.page("refund voucher", limit=100)
+    # Two of four documents hold the one word, two the other, and none both in a row.
+    coverage = dict.fromkeys(angles, 0.5)
+    page = stored.page("refund seat", limit=100)
     for result in page.results:
         trace_id = result.trace_id
         expected = (similarities[trace_id] - mean) / deviation + 9 * coverage[trace_id]
         assert result.score == pytest.approx(expected, abs=1e-4)
         assert result.matched.coverage == pytest.approx(coverage[trace_id], abs=1e-6)
-    assert [result.trace_id for result in page.results] == ["b", "a", "c", "d"]
+    assert [result.trace_id for result in page.results] == ["a", "b", "c", "d"]
 
 
 def test_a_name_that_stands_there_beats_what_is_near_in_meaning(stored: Summaries) -> None:
@@ -382,6 +401,32 @@ def test_a_name_that_stands_there_beats_what_is_near_in_meaning(stored: Summarie
         stored.add(f"near-{number}", between(number))
     stored.add("named", between(170), keywords="req_7f3Ka9")
     assert stored.found("req_7f3Ka9")[0] == "named"
+
+
+def test_a_name_within_a_question_is_found_though_no_summary_holds_the_other_words(stored: Summaries) -> None:
+    for number in range(20):
+        stored.add(f"near-{number}", between(number))
+    stored.add("named", between(170), keywords="req_7f3Ka9")
+    first = stored.page("find whichever conversation mentioned req_7f3Ka9 yesterday involving grandmother").results[0]
+    assert (first.trace_id, first.matched.coverage) == ("named", 1)
+
+
+def test_one_that_is_unlike_many_alike_does_not_come_before_the_one_that_holds_the_name(stored: Summaries) -> None:
+    for number in range(300):
+        stored.row(
+            team_id=1,
+            model_name=MODEL,
+            rendering=rendering("detailed"),
+            document_id=f"alike-{number}",
+            timestamp=at("14:10"),
+            summarized_at=at("15:00"),
+            content="Alike",
+            words=searchable("Alike"),
+            embedding=list(NORTH),
+        )
+    stored.add("named", NORTH, keywords="req_7f3Ka9")
+    stored.add("unlike", EAST)
+    assert stored.found("req_7f3Ka9", limit=1) == ["named"]
 
 
 def test_among_equally_near_ones_words_decide_and_without_words_the_id(stored: Summaries) -> None:
