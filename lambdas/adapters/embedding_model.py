@@ -34,8 +34,8 @@ class OpenAiEmbeddingModel:
     """An `EmbeddingModel` over HTTP: asks, and asks again as far as the time allows.
 
     Again after 429, when the endpoint says or after a longer wait each time; a few times after 5xx and lost
-    connections, but not after what took long, since the next one would; twice where the answer is not one vector per
-    text; and in the form that the endpoint takes, which is remembered per model: with
+    connections, but not after a time-out, since the next would come as well; twice where the answer is not one vector
+    per text; and in the form that the endpoint takes, which is remembered per model: with
     `dimensions` where vectors come back too long, without `encoding_format` where that is rejected. Messages of the
     errors hold status and type only.
     """
@@ -130,49 +130,53 @@ class _Dialect:
 
 
 class _Patience:
-    """One `embed`, over all its requests: what is left of its time, and how long the next wait is."""
+    """One `embed`, over all its requests: what is left of its time, and how long the next wait is.
+
+    All requests together have the time of one, so that a text on which the endpoint breaks does not take what others
+    need. Only 429 gives them that time anew: it says that the endpoint works.
+    """
 
     def __init__(self, seconds_left: Callable[[], float]) -> None:
         self._seconds_left = seconds_left
+        self._began = time.monotonic()
         self._waits = 0
         self._useless_answers = 0
         self._failures = 0
-        self._began = time.monotonic()
 
     def seconds_for_request(self) -> float:
         """How long the next request may take. Raises ModelUnavailable when there is no time for any."""
-        seconds = min(self._seconds_left(), c.EMBEDDING_REQUEST_SECONDS)
+        seconds = min(self._seconds_left(), self._began + c.EMBEDDING_REQUEST_SECONDS - time.monotonic())
         if seconds <= 0:
             raise ModelUnavailable("no time was left: not asked")
         return seconds
 
     def waits_after(self, failure: TraceSummarizationError, error: Exception | None = None) -> bool:
         """Wait for the next try and say yes; or say no, when it cannot help or an answer after it would be too late."""
-        if isinstance(failure, InvalidModelOutput | ModelAnsweredNothing):
-            self._useless_answers += 1  # each of them may be billed
-            if self._useless_answers > c.MODEL_RETRIES:
-                return False
-        elif isinstance(failure, ModelUnavailable):
-            self._failures += 1
-            is_late = time.monotonic() - self._began > c.EMBEDDING_REQUEST_SECONDS / 2
-            if (
-                is_late
-                or self._failures > c.EMBEDDING_RETRIES
-                or isinstance(error, openai.APITimeoutError | TimeoutError)
-            ):
-                return False
-        elif not isinstance(failure, ModelRateLimited):
+        is_busy = isinstance(failure, ModelRateLimited)
+        if not is_busy and not self._may_be_tried_again(failure, error):
             return False
         told = retry_after_seconds(error, datetime.now(UTC)) if isinstance(error, openai.APIStatusError) else None
-        # What says that there is nothing to wait for gets no request after request either.
         wait = self._longer_wait(c.MODEL_RETRY_WAIT_SECONDS)
         if told is not None:
+            # What says that there is nothing to wait for gets no request after request either.
             wait = max(told, self._longer_wait(c.EMBEDDING_SHORTEST_RETRY_WAIT_SECONDS))
-        if wait + c.EMBEDDING_SHORTEST_ANSWER_SECONDS > self._seconds_left():
+        until = time.monotonic() + wait + c.EMBEDDING_SHORTEST_ANSWER_SECONDS
+        is_too_late = not is_busy and until > self._began + c.EMBEDDING_REQUEST_SECONDS
+        if is_too_late or wait + c.EMBEDDING_SHORTEST_ANSWER_SECONDS > self._seconds_left():
             return False
         self._waits += 1
         time.sleep(wait)
+        if is_busy:
+            self._began = time.monotonic()
         return True
+
+    def _may_be_tried_again(self, failure: TraceSummarizationError, error: Exception | None) -> bool:
+        if isinstance(failure, InvalidModelOutput | ModelAnsweredNothing):
+            self._useless_answers += 1  # each of them may be billed
+            return self._useless_answers <= c.MODEL_RETRIES
+        self._failures += 1
+        is_timeout = isinstance(error, openai.APITimeoutError | TimeoutError)
+        return isinstance(failure, ModelUnavailable) and self._failures <= c.EMBEDDING_RETRIES and not is_timeout
 
     def _longer_wait(self, first_seconds: float) -> float:
         seconds: float = first_seconds * 2 ** min(self._waits, _MOST_DOUBLINGS)

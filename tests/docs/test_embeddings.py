@@ -1,6 +1,7 @@
 """docs/embeddings.md: its command runs as it stands, its links lead somewhere, its metrics are the function's."""
 
 import base64
+import hashlib
 import os
 import re
 import subprocess
@@ -46,7 +47,8 @@ def test_the_command_lists_a_broken_record(bench: Workbench, tmp_path: Path) -> 
         text=True,
     )
     assert told.returncode == 0, told.stderr
-    assert f"broken/{topic}/0/{offset:020}.json" in told.stdout.split()
+    digest = hashlib.sha256(b"no request").hexdigest()
+    assert f"broken/{topic}/0/{offset:020}-{digest}.json" in told.stdout.split()
 
 
 def test_the_metrics_are_those_of_the_function() -> None:

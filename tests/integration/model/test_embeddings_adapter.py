@@ -200,6 +200,15 @@ def test_a_request_that_is_lost_is_not_repeated_as_it_is(
         embedding_model.embed(SMALL, TEXTS, _within(20))
 
 
+def test_a_broken_endpoint_is_not_waited_for_longer_than_a_request_takes(
+    embedding_server: ModelServer, embedding_model: OpenAiEmbeddingModel
+) -> None:
+    embedding_server.faults.replace([{"status": 503, "headers": {"Retry-After": "60"}}])
+    with pytest.raises(ModelUnavailable):
+        embedding_model.embed(SMALL, TEXTS, _within(200))
+    assert embedding_server.requests()["count"] == 1
+
+
 @pytest.mark.parametrize("fault", [{"status": 500}, {"kind": "reset"}])
 def test_a_fault_that_does_not_pass_is_tried_four_times(
     embedding_server: ModelServer,
