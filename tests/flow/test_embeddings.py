@@ -107,8 +107,26 @@ def test_a_day_of_recorded_traces_ends_in_one_row_each_and_so_it_stays_under_fau
         assert not any(delivery.problems(wanted).values())
         result = faulty_runs(delivery, range(2), kills_per_run=2)
     assert holds(result), result
+    assert result["paid_beyond"] == 0, result
     assert result["kills"] >= 2
     assert result["failed_invocations"] >= 2
+
+
+def test_a_vector_that_is_another_text_s_is_found(bench: Workbench) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 3)
+    with event_source(bench, {}) as poller:
+        produce(bench, list(map(encode, wanted)))
+        poller.wait_until_drained(DRAIN_SECONDS)
+        delivery = delivery_by(bench, poller, team)
+        assert not any(delivery.problems(wanted).values())
+        bench.client.command(
+            "ALTER TABLE trace_summarization.document_embeddings UPDATE embedding = arrayReverse(embedding)"
+            " WHERE team_id = {team_id:Int64} AND document_id = 'trace-1' SETTINGS mutations_sync = 1",
+            parameters={"team_id": team},
+        )
+        problems = delivery.problems(wanted)
+    assert {name: count for name, count in problems.items() if count} == {"of_another_text": 1}
 
 
 @MODES
