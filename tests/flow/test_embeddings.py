@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from local.stack_info import PROJECT_ROOT
 from tests.embedding_documents import message
 from tests.flow.http_proxy import Fault
 from tests.flow.workbench import Workbench
+from tests.local_engines.processes import wait_until
 
 MODES = pytest.mark.parametrize("changes", [{}, PROVISIONED], ids=["default", "provisioned"])
 DRAIN_SECONDS = 120.0
@@ -196,6 +198,31 @@ def test_while_broker_and_clickhouse_are_away_requests_wait_and_none_is_lost(
         produce(bench, list(map(encode, wanted[40:])))
         poller.wait_until_drained(DRAIN_SECONDS)
         assert not any(delivery_by(bench, poller, team).problems(wanted).values())
+    assert reasons == []
+
+
+@MODES
+@pytest.mark.parametrize("statement", ["SELECT", "INSERT INTO"])
+def test_an_invocation_that_ends_while_clickhouse_hangs_is_delivered_again_and_no_row_is_doubled(
+    bench: Workbench, changes: dict[str, Any], statement: str
+) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 10)
+    hangs = Fault(lambda request: "document_embeddings" in request and statement in request, times=2, stall_seconds=6)
+    with kept_meanwhile(bench) as reasons, event_source(bench, changes) as poller:
+        delivery = delivery_by(bench, poller, team)
+        with bench.proxy.fault(hangs):
+            produce(bench, list(map(encode, wanted)))
+            # Lambda ends it at its time limit, which the function keeps clear of as long as it can: here it is killed.
+            for killed in range(2):
+                assert wait_until(partial(lambda before: hangs.taken > before, killed), 30)
+                assert delivery.runtime.kill_workers(bench.info.embed_function) == 1
+            poller.wait_until_drained(DRAIN_SECONDS)
+        assert poller.counts.function_errors == 2
+        time.sleep(
+            hangs.stall_seconds
+        )  # what hung is written now, after the rows of the invocation that took its place
+        assert not any(delivery.problems(wanted).values())
     assert reasons == []
 
 
