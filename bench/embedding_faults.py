@@ -3,11 +3,17 @@
 The recorded samples are summarized through the state machines; then, in each run, all rows are taken away and every
 request is delivered anew: twice, in random order, with an older version of each document among them, which must not
 win. Meanwhile a third of the calls of the model fail, and the function is killed (SIGKILL) at random moments. In the
-end each stored summary must have exactly one row, of its own content. Then ClickHouse and the broker are away, each for
-a minute. One half of the runs, and of the minutes, in each mode of Lambda's event source.
+end each stored summary must have exactly one row, of its own content and with that content's vector. Then ClickHouse
+and the broker are away, each for a minute. One half of the runs, and of the minutes, in each mode of Lambda's event
+source.
+
+What is paid for again is bounded, in each run by the model server's own log: an answer that breaks off or lacks a
+vector costs its texts once more, a kill at most the texts of one request, since what a request brought is stored before
+the next one is made.
 """
 
 import contextlib
+import functools
 import json
 import random
 import socket
@@ -23,11 +29,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from adapters.clickhouse_properties import parse_properties
+from embedding.models import EmbeddingModelName
 from embedding.requests import content_hash, embedding_request, encode, message_key
+from local.embeddings import EMBEDDING_MODEL_NAME, EmbeddingRequest, Vectors
 from local.event_source import EventSourcePoller
 from local.executions import describe, start
 from local.lambda_runtime import LambdaRuntime
@@ -50,7 +59,8 @@ DAY = {"window_start": "2025-01-15T00:00:00Z", "window_end": "2025-01-16T00:00:0
 _DRAIN_SECONDS = 240.0
 _KILLS_PER_RUN = 4
 _AWAY_SECONDS = 60.0
-_PROBLEMS = ("missing", "doubled", "of_other_content", "of_wrong_size", "unasked")
+_PROBLEMS = ("missing", "doubled", "of_other_content", "of_wrong_size", "of_another_text", "unasked")
+_SAME_VECTOR = 0.999  # cosine, at least
 _FAILED_SHARE = 1 / 3
 _FAILED_SHARE_TOLERANCE = 0.08  # by chance, of so many requests
 # In equal parts; the last two are answered (or were), and what they brought is asked for again.
@@ -128,9 +138,9 @@ class Delivery:
             bootstrap_servers=self.info.kafka_bootstrap_servers,
             linger_ms=20,
             api_version=(2, 6),  # else it is asked for first, without a limit of time
-            max_block_ms=1_000 * timeout_seconds,
-            request_timeout_ms=500 * timeout_seconds,
-            delivery_timeout_ms=1_000 * timeout_seconds,
+            max_block_ms=int(1_000 * timeout_seconds),
+            request_timeout_ms=int(500 * timeout_seconds),  # the protocol holds an integer
+            delivery_timeout_ms=int(1_000 * timeout_seconds),
         )
         try:
             futures = [
@@ -144,10 +154,13 @@ class Delivery:
                 producer.close(timeout=1)
 
     def problems(self, wanted: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """How many documents have no row, more than one, or one of another content; and rows that nobody asked for."""
+        """How many documents have no row, more than one, or one of another content; and rows that nobody asked for.
+
+        `of_another_text`: rows whose vector is not that of the wanted content, embedded here once more.
+        """
         with self.info.clickhouse() as client:
             rows = client.query(
-                "SELECT team_id, document_id, rendering, model_name, content_hash, length(embedding)"
+                "SELECT team_id, document_id, rendering, model_name, content_hash, embedding"
                 f" FROM {self.info.clickhouse_database}.document_embeddings FINAL"
                 " WHERE team_id IN {team_ids:Array(Int64)}",
                 parameters={"team_ids": list(self.team_ids)},
@@ -156,7 +169,7 @@ class Delivery:
         for row in rows:
             stored.setdefault(tuple(row[:4]), []).append(tuple(row[4:]))
         expected = {
-            (message["team_id"], message["document_id"], message["rendering"], model): message["content_hash"]
+            (message["team_id"], message["document_id"], message["rendering"], model): message
             for message in wanted
             for model in message["models"]
         }
@@ -165,10 +178,18 @@ class Delivery:
             "missing": sum(not versions for versions in found.values()),
             "doubled": sum(len(versions) > 1 for versions in found.values()),
             "of_other_content": sum(
-                any(version[0] != expected[key] for version in versions) for key, versions in found.items()
+                any(version[0] != expected[key]["content_hash"] for version in versions)
+                for key, versions in found.items()
             ),
             "of_wrong_size": sum(
-                version[1] != int(key[3].rpartition("-")[2]) for key, versions in found.items() for version in versions
+                len(version[1]) != int(key[3].rpartition("-")[2])
+                for key, versions in found.items()
+                for version in versions
+            ),
+            "of_another_text": sum(
+                not _is_vector_of(expected[key]["content"], key[3], version[1])
+                for key, versions in found.items()
+                for version in versions
             ),
             "unasked": len(stored.keys() - expected.keys()),
         }
@@ -272,7 +293,7 @@ def faulty_runs(delivery: Delivery, seeds: Sequence[int], kills_per_run: int = _
         **{name: totals[name] for name in ("messages", "kills", "invocations", "failed_invocations")},
         "model_requests": calls,
         "failed_model_requests": round(totals["failed_model_requests"] / calls, 3) if calls else None,
-        "paid_again": totals["paid_again"],
+        **{name: totals[name] for name in ("paid_again", "paid_again_at_most", "paid_beyond")},
         **{name: totals[name] for name in _PROBLEMS},
         "broken_records": delivery.broken_records() - broken_before,
         "seconds": round(totals["milliseconds"] / 1_000, 1),
@@ -309,7 +330,7 @@ def _faulty_run(
         delivery.model("DELETE", "/_faults")
     counts = poller.counts
     log = delivery.model("GET", "/_requests")["entries"][requests_before:]
-    paid = Counter(text for entry in log if entry["status"] == 200 for text in entry["input_sha256"])
+    again, at_most = paid_again(log, len(killed))
     return {
         "messages": len(messages),
         "kills": len(killed),
@@ -317,10 +338,40 @@ def _faulty_run(
         "failed_invocations": counts.function_errors - counts_before.function_errors,
         "model_requests": len(log),
         "failed_model_requests": sum(bool(entry["fault"]) for entry in log),
-        "paid_again": sum(times - 1 for times in paid.values()),
+        "paid_again": again,
+        "paid_again_at_most": at_most,
+        "paid_beyond": max(0, again - at_most),
         "milliseconds": int(1_000 * (time.monotonic() - began)),
         **delivery.problems(wanted),
     }
+
+
+def paid_again(log: Sequence[Mapping[str, Any]], kills: int) -> tuple[int, int]:
+    """Texts that were paid for more than once, by the model server's log of a run, and how many that may be.
+
+    An answer that was disturbed or lost is paid for all the same, and asked for again with all its texts; a kill loses
+    what one request brought, at most the largest one's.
+    """
+    answered = [entry for entry in log if entry["status"] in (200, None)]
+    paid = Counter(text for entry in answered for text in entry["input_sha256"])
+    sizes = [len(entry["input_sha256"]) for entry in answered]
+    disturbed = sum(size for entry, size in zip(answered, sizes, strict=True) if entry["fault"])
+    return sum(times - 1 for times in paid.values()), disturbed + kills * max(sizes, default=0)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _vector_of(text: str, model_name: str) -> Vectors:
+    """What the offline model server answers for a text: a vector of length 1."""
+    model = EmbeddingModelName.parse(model_name)
+    hashed = {} if model.model == EMBEDDING_MODEL_NAME else {model.model: model.dimensions}
+    body = {"model": model.model, "input": [text], "dimensions": model.dimensions}
+    vectors = EmbeddingRequest(body, hashed).vectors(hashed)
+    return vectors.reshape(-1)
+
+
+def _is_vector_of(text: str, model_name: str, stored: Sequence[float]) -> bool:
+    wanted, vector = _vector_of(text, model_name), np.asarray(stored, np.float32)
+    return vector.shape == wanted.shape and bool(vector @ wanted >= _SAME_VECTOR * np.linalg.norm(vector) > 0)
 
 
 def _older(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,11 +401,12 @@ def report(result: dict[str, Any]) -> str:
 
 
 def passes(result: dict[str, Any]) -> bool:
-    """Every summary has its one row, under the faults that were meant."""
+    """Every summary has its one row, under the faults that were meant, and no more was paid than they explain."""
     parts = [figures for of_mode in result["modes"].values() for figures in of_mode.values()]
     under_faults = [of_mode["with_faults"] for of_mode in result["modes"].values()]
     return bool(
         all(figures["summaries"] >= _MIN_SUMMARIES and holds(figures) for figures in parts)
+        and not any(figures["paid_beyond"] for figures in under_faults)
         and sum(figures["runs"] for figures in under_faults) == _RUNS
         and all(figures["kills"] >= figures["runs"] for figures in under_faults)
         and all(

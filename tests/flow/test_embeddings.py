@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from local.stack_info import PROJECT_ROOT
 from tests.embedding_documents import message
 from tests.flow.http_proxy import Fault
 from tests.flow.workbench import Workbench
+from tests.local_engines.processes import wait_until
 
 MODES = pytest.mark.parametrize("changes", [{}, PROVISIONED], ids=["default", "provisioned"])
 DRAIN_SECONDS = 120.0
@@ -107,8 +109,26 @@ def test_a_day_of_recorded_traces_ends_in_one_row_each_and_so_it_stays_under_fau
         assert not any(delivery.problems(wanted).values())
         result = faulty_runs(delivery, range(2), kills_per_run=2)
     assert holds(result), result
+    assert result["paid_beyond"] == 0, result
     assert result["kills"] >= 2
     assert result["failed_invocations"] >= 2
+
+
+def test_a_vector_that_is_another_text_s_is_found(bench: Workbench) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 3)
+    with event_source(bench, {}) as poller:
+        produce(bench, list(map(encode, wanted)))
+        poller.wait_until_drained(DRAIN_SECONDS)
+        delivery = delivery_by(bench, poller, team)
+        assert not any(delivery.problems(wanted).values())
+        bench.client.command(
+            "ALTER TABLE trace_summarization.document_embeddings UPDATE embedding = arrayReverse(embedding)"
+            " WHERE team_id = {team_id:Int64} AND document_id = 'trace-1' SETTINGS mutations_sync = 1",
+            parameters={"team_id": team},
+        )
+        problems = delivery.problems(wanted)
+    assert {name: count for name, count in problems.items() if count} == {"of_another_text": 1}
 
 
 @MODES
@@ -178,6 +198,31 @@ def test_while_broker_and_clickhouse_are_away_requests_wait_and_none_is_lost(
         produce(bench, list(map(encode, wanted[40:])))
         poller.wait_until_drained(DRAIN_SECONDS)
         assert not any(delivery_by(bench, poller, team).problems(wanted).values())
+    assert reasons == []
+
+
+@MODES
+@pytest.mark.parametrize("statement", ["SELECT", "INSERT INTO"])
+def test_an_invocation_that_ends_while_clickhouse_hangs_is_delivered_again_and_no_row_is_doubled(
+    bench: Workbench, changes: dict[str, Any], statement: str
+) -> None:
+    team = bench.new_team()
+    wanted = requests_of(bench, team, 10)
+    hangs = Fault(lambda request: "document_embeddings" in request and statement in request, times=2, stall_seconds=6)
+    with kept_meanwhile(bench) as reasons, event_source(bench, changes) as poller:
+        delivery = delivery_by(bench, poller, team)
+        with bench.proxy.fault(hangs):
+            produce(bench, list(map(encode, wanted)))
+            # Lambda ends it at its time limit, which the function keeps clear of as long as it can: here it is killed.
+            for killed in range(2):
+                assert wait_until(partial(lambda before: hangs.taken > before, killed), 30)
+                assert delivery.runtime.kill_workers(bench.info.embed_function) == 1
+            poller.wait_until_drained(DRAIN_SECONDS)
+        assert poller.counts.function_errors == 2
+        time.sleep(
+            hangs.stall_seconds
+        )  # what hung is written now, after the rows of the invocation that took its place
+        assert not any(delivery.problems(wanted).values())
     assert reasons == []
 
 
