@@ -28,7 +28,7 @@ from local.stack_options import StackOptions
 
 METHODS: Final = ("vector", "words", "hybrid")
 METRICS: Final = ("hits_at_10", "mrr", "ndcg_at_10")
-EXACT_KINDS: Final = ("exact", "tool", "error")  # strings of the trace itself
+EXACT_KINDS: Final = ("exact", "question", "trace id", "tool", "error")  # strings of the trace itself
 SMALLEST_EXACT_HITS: Final = 0.8
 
 _FIRST: Final = 10

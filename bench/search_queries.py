@@ -1,11 +1,14 @@
 """Makes `bench/search_queries.json`: what people could look for in the sample traces, and what they should find.
 
-    python -m bench.search_queries FOLDER
+    python -m bench.search_queries
 
-FOLDER holds `labels.jsonl.gz`, a line a trace: which task it is a run of. Queries are taken from that and from the
-events as they were recorded, never from summaries; which of many, a hash decides. What is relevant follows from rules:
+`bench/search_tasks.json` tells which task each trace is a run of, as its source labels it (`samples/README.md`: sources
+and licences). Queries are taken from that and from the events as they were recorded, never from summaries; which of
+many, a hash decides. What is relevant follows from rules:
 
 - `exact` (ids, codes, files, models): all traces of the team whose events hold the text as it stands, as a word.
+- `question`: the same texts within a question, in one of three forms.
+- `trace id`: the trace itself.
 - `error` (messages of failed steps): all traces of the team whose events hold the text, in capitals or not.
 - `tool`: all traces of the team in which the tool is called.
 - `task`: the request in the user's own words, of one run. Relevant are all runs of the same task, and all traces whose
@@ -14,11 +17,9 @@ events as they were recorded, never from summaries; which of many, a hash decide
   it, or the traces whose events hold the request that is.
 """
 
-import gzip
 import hashlib
 import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,11 +34,18 @@ from trace_summarization.text_repr.lines import Kind
 
 SAMPLES: Final = Path("samples")
 QUERIES: Final = Path(__file__).with_name("search_queries.json")
+_TASKS: Final = Path(__file__).with_name("search_tasks.json")
 _SHORTEST_REQUEST: Final = 3  # words
 _LONGEST_REQUEST: Final = 30
 _LONGEST_ERROR: Final = 150  # characters
 _FIRST_TURNS: Final = 5
 _MOST_RELEVANT_SHARE: Final = 0.5  # of the team's traces: what more of them hold tells none from another
+_QUESTIONS: Final = (
+    "why did {} fail yesterday",
+    "find the conversation about booking {} involving grandmother",
+    "please show the conversation where a colleague mentioned {} last Tuesday",
+)
+_IDS_PER_TEAM: Final = 5
 _ERRORS_PER_TEAM: Final = 14
 _TASKS_PER_TEAM: Final = {1: 20, 2: 3, 3: 16, 4: 10, 5: 6}
 
@@ -120,9 +128,14 @@ class _Trace:
         return [error for error in errors if isinstance(error, str)]
 
 
-def write_queries(labels: Path) -> int:
+def made_queries() -> list[Query]:
+    """The list, made anew from the samples."""
+    return list(_queries(_traces()))
+
+
+def write_queries() -> int:
     """Write the list; the number of queries."""
-    queries = list(_queries(_traces(labels)))
+    queries = made_queries()
     lines = ",\n".join(json.dumps(asdict(query), ensure_ascii=False) for query in queries)
     QUERIES.write_text(f"[\n{lines}\n]\n")
     return len(queries)
@@ -139,13 +152,11 @@ def said_in(trace: RecordedTrace) -> str:
     return "\n".join(leaf for value in values for leaf in _leaves(value))
 
 
-def _traces(labels: Path) -> Mapping[int, list[_Trace]]:
-    with gzip.open(labels / "labels.jsonl.gz", "rt", encoding="utf-8") as lines:
-        told = {label["trace_id"]: label for label in map(json.loads, lines)}
+def _traces() -> Mapping[int, list[_Trace]]:
+    tasks = json.loads(_TASKS.read_text())
     teams: dict[int, list[_Trace]] = defaultdict(list)
     for recorded in read_traces(SAMPLES):
-        label = told[recorded.trace_id]
-        teams[recorded.team_id].append(_Trace(recorded, str(label.get("template") or label["task_id"])))
+        teams[recorded.team_id].append(_Trace(recorded, tasks[recorded.trace_id]))
     return teams
 
 
@@ -153,7 +164,9 @@ def _queries(teams: Mapping[int, list[_Trace]]) -> Iterator[Query]:
     seen: set[tuple[int, str]] = set()
     for team_id, traces in sorted(teams.items()):
         for query in (
-            *_exact(team_id, traces),
+            *(exact := list(_exact(team_id, traces))),
+            *_questions(exact),
+            *_by_id(team_id, traces),
             *_tools(team_id, traces),
             *_errors(team_id, traces),
             *_tasks(team_id, traces),
@@ -172,6 +185,17 @@ def _exact(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
         holding = ((text, _holding(traces, text)) for text in _by_hash(found))
         few = ((text, ids) for text, ids in holding if len(ids) <= _MOST_RELEVANT_SHARE * len(traces))
         yield from (Query(text, "exact", team_id, ids) for text, ids in islice(few, number))
+
+
+def _questions(exact: Iterable[Query]) -> Iterator[Query]:
+    for query in exact:
+        question = _QUESTIONS[_hash(query.text) % len(_QUESTIONS)].format(query.text)
+        yield Query(question, "question", query.team_id, query.relevant)
+
+
+def _by_id(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
+    ids = _by_hash(trace.id for trace in traces)
+    yield from (Query(id_, "trace id", team_id, (id_,)) for id_ in ids[:_IDS_PER_TEAM])
 
 
 def _tools(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
@@ -315,7 +339,6 @@ _PARAPHRASES: Final[Mapping[int, Sequence[tuple[str, str | Sequence[str]]]]] = {
         ("sum of two and two", ["what is 2+2", "what is 2 + 2", "what's 2+2"]),
         ("a tool hands over a recording or picture to be described", "test_multimodal_tool_return_matrix"),
         ("greeting of a single word", ["say hello in one word", "say hi in one word"]),
-        ("information about the French capital", "tell me about paris"),
         ("biggest Mexican town", ["largest city in mexico", "largest city in the user country"]),
         ("South American sweets at home", "alfajores"),
         ("mistyped name of a model", ["test_model_name_suggestion", "test_inferred_model_name_suggestion"]),
@@ -365,4 +388,4 @@ _PARAPHRASES: Final[Mapping[int, Sequence[tuple[str, str | Sequence[str]]]]] = {
 
 
 if __name__ == "__main__":
-    print(f"{write_queries(Path(sys.argv[1]))} queries in {QUERIES}")
+    print(f"{write_queries()} queries in {QUERIES}")

@@ -85,7 +85,7 @@ def dsn_secret(dsn: str) -> tuple[ClickHouseSecret, str, bool]:
 
 def clickhouse_time(moment: datetime) -> str:
     """A time as query parameter for `DateTime64(6, 'UTC')`. The driver's own binding would cut the fraction."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def _connect_with(secret: ClickHouseSecret, *, database: str = "", verify: bool = True) -> Client:

@@ -1,6 +1,6 @@
 """Ranks a team's summaries by their vectors and by their words, and reads the ones to show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -156,12 +156,13 @@ class ClickHouseSearchStore:
     connection: ClickHouseConnection
     database: str
     events_table: str
+    seconds_left: Callable[[], float] = lambda: c.CLICKHOUSE_MAX_EXECUTION_SECONDS  # no query gets more
 
     @classmethod
-    def from_settings(cls, settings: ClickHouseSettings) -> Self:
+    def from_settings(cls, settings: ClickHouseSettings, seconds_left: Callable[[], float]) -> Self:
         """The store that the settings describe; it connects on first use."""
         connection = connection_of_secret(settings.clickhouse_secret_arn)
-        return cls(connection, settings.clickhouse_database, settings.clickhouse_events_table)
+        return cls(connection, settings.clickhouse_database, settings.clickhouse_events_table, seconds_left)
 
     def ranked(
         self,
@@ -273,7 +274,13 @@ class ClickHouseSearchStore:
         column_formats: dict[str, str | dict[str, str]] | None = None,
     ) -> Sequence[Sequence[Any]]:
         with self.connection.client(doing) as client:
-            return client.query(sql, parameters=dict(parameters), column_formats=column_formats).result_rows
+            seconds = max(1, min(c.CLICKHOUSE_MAX_EXECUTION_SECONDS, int(self.seconds_left())))  # 0 would be no limit
+            return client.query(
+                sql,
+                parameters=dict(parameters),
+                settings={"max_execution_time": seconds},
+                column_formats=column_formats,
+            ).result_rows
 
 
 def _is_found(place: int, needle: Needle) -> str:

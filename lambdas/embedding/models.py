@@ -1,6 +1,8 @@
 """Embedding models by the name that a row carries: the endpoint's model and the dimension of its vectors."""
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -37,6 +39,10 @@ class EmbeddingModelName:
     def native_dimensions(self) -> int | None:
         """How long the model's vectors are where no size is asked for; None when that is not known here."""
         return _NATIVE_DIMENSIONS.get(self.model)
+
+    def made(self, vector: Sequence[float]) -> bool:
+        """Whether this can be a vector of the model: of its length, of finite numbers, not all zero."""
+        return len(vector) == self.dimensions and all(map(math.isfinite, vector)) and any(vector)
 
     def __str__(self) -> str:
         return f"{self.model}-{self.dimensions}"

@@ -29,7 +29,9 @@ class RememberedEmbeddings:
             self._vectors.move_to_end(key)
             return EmbeddingAnswer(self._vectors[key], 0)
         answer = self._model.embed(model, texts, seconds_left)
-        self._vectors[key] = answer.vectors
+        # One that is none would break every search for this text as long as the process lives.
+        if all(map(model.made, answer.vectors)):
+            self._vectors[key] = answer.vectors
         if len(self._vectors) > _KEPT:
             self._vectors.popitem(last=False)
         return answer

@@ -1,7 +1,6 @@
 """Search of a team's trace summaries: by meaning, by words, or by both."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -42,7 +41,7 @@ class SearchFilters(_Checked):
 
     mode: Mode | None = Field(None, description="Only summaries of this mode.")
     batch_run_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="Only summaries that this batch run made: 1 to 200 characters."
+        None, description="Only summaries that this batch run made."
     )
 
 
@@ -54,9 +53,12 @@ class SearchRequest(_Checked):
     """
 
     team_id: TeamId = Field(description="Whose summaries.")
-    text: str | None = Field(None, description="What to look for, in plain words or exact names: 1 to 2000 characters.")
-    trace_id: str | None = Field(
-        None, description="Instead of `text`: find traces like this one, up to 128 characters."
+    # Without pydantic's own check of the length, which would count blanks around as well.
+    text: Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT_LENGTH})] | None = Field(
+        None, description="What to look for, in plain words or exact names; at least one character has to be visible."
+    )
+    trace_id: Annotated[str, Field(min_length=1, max_length=c.MAX_TRACE_ID_LENGTH)] | None = Field(
+        None, description="Instead of `text`: find traces like this one."
     )
     window_start: UtcSeconds | None = Field(
         None, description="Only traces that begin at or after this time; with `window_end`."
@@ -79,13 +81,6 @@ class SearchRequest(_Checked):
         if len(text.strip()) <= MAX_TEXT_LENGTH and (shown := visible(text).strip()):
             return shown
         raise ValueError(f"is not allowed; allowed are 1 to {MAX_TEXT_LENGTH} characters, at least one of them visible")
-
-    @field_validator("trace_id")
-    @classmethod
-    def _an_id(cls, trace_id: str | None) -> str | None:
-        if trace_id is not None and not 1 <= len(trace_id) <= c.MAX_TRACE_ID_LENGTH:
-            raise ValueError(f"is not allowed; allowed is a trace's id of 1 to {c.MAX_TRACE_ID_LENGTH} characters")
-        return trace_id
 
     @field_validator("cursor")
     @classmethod
@@ -199,7 +194,7 @@ class QueryModel:
     def vector(self, name: EmbeddingModelName, text: str) -> Vector:
         """The text's vector. Raises the `Model*` errors, and InvalidModelOutput when it is no vector of the model's."""
         [vector] = self.open().embed(name, [text], self.seconds_left).vectors
-        if len(vector) != name.dimensions or not all(map(math.isfinite, vector)) or not any(vector):
+        if not name.made(vector):
             raise InvalidModelOutput(f"{name} answered with no vector of {name.dimensions} finite numbers")
         return vector
 
@@ -219,8 +214,8 @@ def search(request: SearchRequest, store: SearchStore, model: QueryModel) -> Sea
     scope = Scope(
         team_id=request.team_id,
         model_name=str(name),
-        start=request.window_start or _EARLIEST,
-        end=request.window_end or _LATEST,
+        start=max(request.window_start or _EARLIEST, _EARLIEST),
+        end=min(request.window_end or _LATEST, _LATEST),
         mode=request.filters.mode,
         batch_run_id=request.filters.batch_run_id,
         without_trace_id=request.trace_id,
@@ -229,6 +224,8 @@ def search(request: SearchRequest, store: SearchStore, model: QueryModel) -> Sea
     method: Method = "vector" if vector is not None and not needles else request.method
     trace_ids = ids_of(request.text, c.MAX_TRACE_ID_LENGTH) if request.text and needles else ()
     hits = store.ranked(scope, method, vector, needles, trace_ids, MAX_RESULTS)
+    if method == "hybrid" and hits and not any(hit.found or hit.is_asked_for for hit in hits):
+        notes.append("none of these words is in the summaries found: ranked by meaning alone")
     results, end, gone = _page(request, store, _ranking(hits, needles), position)
     if gone:
         notes.append(f"{gone} found, but not stored any more: left out")

@@ -19,8 +19,9 @@ from handlers.edge import Event, logged_errors
 logger = Logger()
 metrics = Metrics()
 
-# What the embedding endpoint is not given: the ranking, which comes after it, takes up to a query's time limit.
-_SECONDS_TO_RANK = 20.0
+# The rest is the ranking's, which takes longer the more summaries a team has.
+_SECONDS_TO_EMBED = 15.0
+_SECONDS_TO_ANSWER = 5.0
 
 
 @functools.lru_cache(maxsize=1)
@@ -38,15 +39,17 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     settings = EmbeddingModelSettings.from_environment(os.environ)
 
     def seconds_left() -> float:
-        return context.get_remaining_time_in_millis() / 1_000 - _SECONDS_TO_RANK
+        return context.get_remaining_time_in_millis() / 1_000 - _SECONDS_TO_ANSWER
+
+    seconds_to_rank = seconds_left() - _SECONDS_TO_EMBED
 
     model = QueryModel(
         names=settings.embedding_models,
         open=lambda: _embedding_model(ModelSecret.read(settings.embedding_secret_arn)),
-        seconds_left=seconds_left,
+        seconds_left=lambda: seconds_left() - seconds_to_rank,
         max_input_tokens=settings.embedding_max_input_tokens,
     )
-    store = ClickHouseSearchStore.from_settings(ClickHouseSettings.from_environment(os.environ))
+    store = ClickHouseSearchStore.from_settings(ClickHouseSettings.from_environment(os.environ), seconds_left)
     page = search(request, store, model)
     metrics.add_metric("Searches", MetricUnit.Count, 1)
     told = {"method": page.method, "model": page.model, "results": len(page.results), "gone": page.summaries_gone}

@@ -82,7 +82,15 @@ def allowed_values(model: type[BaseModel], field: str) -> str:
         return "a JSON object"
     if "pattern" in schema:
         return f"a string of {schema['minLength']} to {schema['maxLength']} characters matching {schema['pattern']}"
+    if schema.get("type") == "string" and "format" not in schema:
+        return f"a string{_lengths(schema)}"
     return ""
+
+
+def _lengths(schema: Mapping[str, Any]) -> str:
+    if "maxLength" not in schema:
+        return ""
+    return f" of {schema.get('minLength', 0)} to {schema['maxLength']} characters"
 
 
 def _schema(model: type[BaseModel], field: str) -> dict[str, Any]:

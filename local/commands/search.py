@@ -5,9 +5,9 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -15,11 +15,14 @@ from embedding.rankings import Method
 from embedding.search import DEFAULT_LIMIT, MAX_LIMIT
 from local.commands.summaries import Rfc3339, item_lines
 from local.output import Output, data_dir_option, json_option, stack_options
-from local.queries import embedded_summaries, stored_summaries, summarized_days
+from local.queries import busy_hours, embedded_summaries, stored_summaries, summarized_days
 from local.session import running_or_own_stack
 from local.stack_info import DEFAULT_DATA_DIR, StackInfo
+from trace_summarization import constants as c
 from trace_summarization.models import Mode
 from trace_summarization.timestamps import format_rfc3339, parse_rfc3339
+
+_SECONDS_TO_START: Final = 30
 
 
 @click.command(
@@ -74,7 +77,7 @@ def search(
     request = {name: value for name, value in request.items() if value is not None}
     with running_or_own_stack(stack_options(data_dir, dict(os.environ)), lambda _: None) as info:
         page = search_page(info, request, output)
-        hint = None if page["results"] else _hint_for_nothing(info, team, request, page)
+        hint = None if page["results"] else _hint_for_nothing(info, team, request, page, data_dir)
     for result in page["results"]:
         output.say(readable_result(result))
     for note in page["notes"]:
@@ -88,10 +91,14 @@ def search(
 
 def search_page(info: StackInfo, request: Mapping[str, Any], output: Output) -> dict[str, Any]:
     """The function's page; an error of it ends the command."""
-    answer = info.aws("lambda").invoke(FunctionName=info.search_function, Payload=json.dumps(request))
+    # Longer than the function may run, so that its error is told, and not the client's.
+    client = info.aws("lambda", c.SEARCH_LAMBDA_TIMEOUT_SECONDS + _SECONDS_TO_START)
+    answer = client.invoke(FunctionName=info.search_function, Payload=json.dumps(request))
     document: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        output.fail(f"{document.get('errorType', 'Error')}: {document.get('errorMessage', '')}")
+        name = str(document.get("errorType", "Error"))
+        by_words = "; without the model: --method words" if name.startswith("Model") and "text" in request else ""
+        output.fail(f"{name}: {document.get('errorMessage', '')}{by_words}")
     return document
 
 
@@ -125,7 +132,9 @@ def _reasons(matched: Mapping[str, Any]) -> Iterator[str]:
         yield f"words ({share}): {', '.join([*phrases, *matched['words']])}"
 
 
-def _hint_for_nothing(info: StackInfo, team: int, request: Mapping[str, Any], page: Mapping[str, Any]) -> str:
+def _hint_for_nothing(
+    info: StackInfo, team: int, request: Mapping[str, Any], page: Mapping[str, Any], data_dir: Path
+) -> str:
     """What to do when a search found nothing."""
     if "cursor" in request:
         return "There are no further results."
@@ -140,20 +149,31 @@ def _hint_for_nothing(info: StackInfo, team: int, request: Mapping[str, Any], pa
         others = ", ".join(f"{name} ({count})" for name, count in embedded.items())
         return (
             f"Team {team} has no vectors of {page['model']}; it has those of {others}. "
-            f"Embed with it: {_command_to_embed(info, team)} --embedding-model {page['model']}"
+            f"Embed with it: {_command_to_embed(info, team, data_dir, '--embedding-model', page['model'])}"
         )
     if stored_summaries(info, team, 1):
         return (
             f"Team {team} has summaries, but no vectors of {page['model']} yet: they follow within seconds of a run. "
-            f"If they do not: {_command_to_embed(info, team)}"
+            f"If they do not: {_command_to_embed(info, team, data_dir)}"
         )
-    return f"Team {team} has no summary. Summarize with: python -m local run --team {team}"
+    hours = busy_hours(info, [team])
+    if not hours:
+        return f"Team {team} has no trace. Load events with: {_command('load', 'FILE', data_dir=data_dir)}"
+    hour = max(hours, key=lambda busy: busy.traces).hour
+    window = ["--window-start", format_rfc3339(hour), "--window-end", format_rfc3339(hour + timedelta(hours=1))]
+    command = _command("run", "--team", str(team), *window, data_dir=data_dir)
+    return f"Team {team} has no summary. Summarize with: {command}"
 
 
-def _command_to_embed(info: StackInfo, team: int) -> str:
+def _command_to_embed(info: StackInfo, team: int, data_dir: Path, *options: str) -> str:
     days = summarized_days(info, team)
-    span = f"--from {format_rfc3339(days.start)} --to {format_rfc3339(days.end)} " if days else ""
-    return f"python -m local backfill --team {team} {span}--embeddings-only"
+    span = ["--from", format_rfc3339(days.start), "--to", format_rfc3339(days.end)] if days else []
+    return _command("backfill", "--team", str(team), *span, "--embeddings-only", *options, data_dir=data_dir)
+
+
+def _command(*words: str, data_dir: Path) -> str:
+    elsewhere = [] if data_dir == DEFAULT_DATA_DIR else ["--data-dir", str(data_dir)]
+    return shlex.join(["python", "-m", "local", *words, *elsewhere])
 
 
 def _command_for_next_page(request: Mapping[str, Any], cursor: str, data_dir: Path) -> str:

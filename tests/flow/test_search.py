@@ -159,7 +159,16 @@ def test_who_finds_nothing_is_told_what_to_do(command: Command, bench: Workbench
         assert document["results"] == []
         return str(document["hint"])
 
-    assert "Summarize with: python -m local run --team 999999" in hint("x", "--team", "999999")
+    assert f"Load events with: python -m local load FILE --data-dir {bench.info.data_dir}" in hint(
+        "x", "--team", "999999"
+    )
+    unsummarized = bench.new_team()
+    bench.add_traces(unsummarized, 1)
+    command_to_run = hint("x", "--team", str(unsummarized)).partition("Summarize with: ")[2]
+    assert command_to_run == (
+        f"python -m local run --team {unsummarized} --window-start {WINDOW['window_start']}"
+        f" --window-end {WINDOW['window_end']} --data-dir {bench.info.data_dir}"
+    )
     assert hint("zzzz", "--team", str(team), "--method", "words").startswith(
         f"None of team {team}'s 5 embedded summaries is found: no such word."
     )
@@ -172,5 +181,5 @@ def test_who_finds_nothing_is_told_what_to_do(command: Command, bench: Workbench
     bench.metrics_of(unembedded)
     assert hint("x", "--team", str(unembedded)).endswith(
         f"python -m local backfill --team {unembedded} --from {START:%Y-%m-%dT00:00:00Z}"
-        f" --to {END:%Y-%m-}16T00:00:00Z --embeddings-only"
+        f" --to {END:%Y-%m-}16T00:00:00Z --embeddings-only --data-dir {bench.info.data_dir}"
     )

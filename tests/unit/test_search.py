@@ -151,11 +151,11 @@ def test_what_nobody_sees_of_a_text_is_not_looked_for() -> None:
         ({"team_id": 1, "text": "x", "trace_id": "y"}, "text, trace_id: give exactly one of them"),
         (
             {"team_id": 1, "text": 7},
-            "text: 7 is not allowed; allowed is Input should be a valid string",
+            "text: 7 is not allowed; allowed is a string of 1 to 2000 characters",
         ),
         (
             {"team_id": 1, "trace_id": ""},
-            'trace_id: "" is not allowed; allowed is a trace\'s id of 1 to 128 characters',
+            'trace_id: "" is not allowed; allowed is a string of 1 to 128 characters',
         ),
         (
             {"team_id": 1, "text": "x", "limit": 0},
@@ -216,6 +216,12 @@ def test_half_a_surrogate_pair_is_refused() -> None:
     assert refusal(team_id=1, text="\ud800").startswith('text: "\\ud800" is not allowed')
 
 
+def test_half_a_surrogate_pair_is_no_traces_id() -> None:
+    assert refusal(team_id=1, trace_id="\ud800") == (
+        'trace_id: "\\ud800" is not allowed; allowed is a string of 1 to 128 characters'
+    )
+
+
 @pytest.mark.parametrize("raw", [None, [], "text", 7])
 def test_what_is_no_object_is_refused(raw: object) -> None:
     with pytest.raises(InvalidInput, match="is not a JSON object$"):
@@ -227,6 +233,14 @@ def test_without_a_window_the_scope_is_all_that_a_time_can_be() -> None:
     page(store)
     [(scope, *_)] = store.asked
     assert (scope.start.year, scope.end.year) == (1900, 2299)
+
+
+def test_a_window_beyond_what_is_stored_is_all_that_a_time_can_be() -> None:
+    store = Store(["a"])
+    page(store, window_start="0001-01-01T00:00:00Z", window_end="9999-12-31T00:00:00Z")
+    page(store)
+    [(scope, *_), (without_window, *_)] = store.asked
+    assert scope == without_window
 
 
 def test_window_filters_and_model_make_the_scope() -> None:
@@ -296,6 +310,16 @@ def test_each_way_of_asking_ranks_by_what_it_has(
     assert [why.words is None, why.phrases is None, why.coverage is None] == [needles == 0] * 3
 
 
+def test_that_no_word_is_held_is_said() -> None:
+    class Wordless(Store):
+        def ranked(self, *_: object) -> Sequence[Hit]:
+            return [Hit(ref("a"), 2.5, 0.5, 0.0, 0.0, ())]
+
+    note = "none of these words is in the summaries found: ranked by meaning alone"
+    assert page(Wordless()).notes == (note,)
+    assert page(Store(["a"])).notes == ()
+
+
 def test_a_text_without_a_word_cannot_be_looked_for_by_words() -> None:
     with pytest.raises(InvalidInput, match="^text: .* holds no word; with method words, a text with at least one "):
         page(Store(), method="words", text="😀")
@@ -314,6 +338,16 @@ def test_a_remembered_text_gets_the_same_vector_and_is_not_paid_again() -> None:
     assert endpoint.texts.count("a") == 2
     model.embed(name, ["a"], lambda: 1.0)
     assert endpoint.texts.count("a") == 3
+
+
+def test_an_answer_that_is_no_vector_is_not_remembered() -> None:
+    endpoint = Endpoint((1.0, 2.0))
+    model = RememberedEmbeddings(endpoint)
+    asked = QueryModel((MODEL,), lambda: model, lambda: 60.0)
+    with pytest.raises(InvalidModelOutput):
+        asked.vector(EmbeddingModelName("toy", 3), "a")
+    endpoint.answer = (0.0, 1.0, 0.0)
+    assert asked.vector(EmbeddingModelName("toy", 3), "a") == (0.0, 1.0, 0.0)
 
 
 # --- what is looked for ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from bench import search
 from bench.event_files import read_traces
-from bench.search_queries import SAMPLES, Query, read_queries, said_in
+from bench.search_queries import SAMPLES, Query, made_queries, read_queries, said_in
 
 QUERIES = read_queries()
 _LONGEST_COMMON = (
@@ -34,9 +34,13 @@ def said() -> Mapping[int, Mapping[str, str]]:
 
 def test_there_are_queries_enough_of_every_kind_in_both_halves() -> None:
     counts = Counter((query.kind, query.half) for query in QUERIES)
-    assert {kind for kind, _ in counts} == {"exact", "tool", "error", "task", "paraphrase"}
+    assert {kind for kind, _ in counts} == {"exact", "question", "trace id", "tool", "error", "task", "paraphrase"}
     assert min(counts.values()) >= 10
     assert {query.team_id for query in QUERIES} == {1, 2, 3, 4, 5}
+
+
+def test_the_list_is_made_from_the_repository_alone() -> None:
+    assert made_queries() == QUERIES
 
 
 def test_no_query_is_asked_twice() -> None:
@@ -126,6 +130,8 @@ def test_what_is_at_least_as_good_as_each_alone_passes() -> None:
         {"vector_ndcg_at_10": 0.81},
         {"words_hits_at_10": 0.81},
         {"exact": 0.79},
+        {"question": 0.79},
+        {"trace id": 0.79},
         {"tool": 0.79},
         {"error": 0.79},
     ],

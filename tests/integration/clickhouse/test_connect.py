@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from adapters.clickhouse import connect
-from adapters.clickhouse_client import dsn_secret
+from adapters.clickhouse_client import clickhouse_time, dsn_secret
 from trace_summarization.errors import ClickHouseQueryFailed, InvalidConfiguration
 
 PROJECT_ROOT = Path(__file__).parents[3]
@@ -69,3 +70,7 @@ def test_the_adapter_imports_no_number_library() -> None:
         [sys.executable, "-c", script], cwd=PROJECT_ROOT / "lambdas", capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_time_has_four_digits_of_a_year_whatever_the_platform() -> None:
+    assert clickhouse_time(datetime(1, 2, 3, tzinfo=UTC)) == "0001-02-03 00:00:00.000000"

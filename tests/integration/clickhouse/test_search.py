@@ -15,12 +15,13 @@ import pytest
 from adapters.clickhouse_search import ClickHouseSearchStore
 from embedding.models import EmbeddingModelName
 from embedding.ports import EmbeddingAnswer, Vector
+from embedding.rankings import SummaryRef
 from embedding.requests import document_content, rendering
 from embedding.search import QueryModel, SearchPage, parse_search_request, search
 from embedding.words import searchable, words_of
 from tests.integration.clickhouse.events_database import EventsDatabase, at
 from trace_summarization import constants as c
-from trace_summarization.errors import InvalidInput
+from trace_summarization.errors import ClickHouseTimeout, InvalidInput
 from trace_summarization.events import summary_distinct_id, summary_event_id
 from trace_summarization.models import Mode, SummaryItem, TraceSummary
 
@@ -482,6 +483,20 @@ def test_a_trace_without_a_vector_is_an_error_that_names_it(stored: Summaries, e
         InvalidInput, match=f'^trace_id: team 1 has no summary of trace "this" with a vector of {MODEL}'
     ):
         stored.page(None, trace_id="this")
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_ends_when_no_time_is_left(stored: Summaries) -> None:
+    database = stored.database
+    slow = f"(SELECT *, sleepEachRow(1.5) AS pause FROM {database.events_table} WHERE pause = 0)"
+    for trace_id in "ab":
+        stored.add(trace_id)
+    wanted = [SummaryRef(trace_id, "detailed", at("14:10")) for trace_id in "ab"]
+    hurried = ClickHouseSearchStore(database.connection, database.name, slow, lambda: -3.0)
+    with pytest.raises(ClickHouseTimeout):
+        hurried.summaries(1, wanted)
 
 
 # --- paging ----------------------------------------------------------------------------------------------------------
