@@ -1,11 +1,14 @@
 """Fixtures for all tests. A process can hold one ClickHouse engine and one local AWS, so all tests share them."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from trace_summarization.constants import METRICS_NAMESPACE
 
 if TYPE_CHECKING:  # the engines take seconds to import: only tests that use them pay for it
     from local.clickhouse_server import ClickHouseServer
@@ -14,6 +17,9 @@ if TYPE_CHECKING:  # the engines take seconds to import: only tests that use the
     from tests.flow.workbench import Workbench
 
 _TESTS = Path(__file__).parent
+# The handlers' metrics read these when a handler is imported, in whichever test that happens first.
+os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "tests")
+os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", METRICS_NAMESPACE)
 _ORDER = ("unit", "local_engines", "integration", "infra", "flow", "docs", "e2e")
 
 

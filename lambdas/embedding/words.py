@@ -23,6 +23,7 @@ _MARK: Final = re.compile("[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 # In a path of Windows as well, on both sides alike.
 _ESCAPE: Final = re.compile(r"\\\\|\\[nrt]")
+_NO_WORDS: Final = frozenset(["So", "Cn", "Co"])  # symbols, unassigned, private use
 _KEYCAP: Final = re.compile("[0-9#*]\ufe0f?\u20e3")
 
 
@@ -52,8 +53,8 @@ def _plain(text: str) -> str:
     """Wide and composed characters as plain ones, without accents, and without symbols."""
     if text.isascii():
         return text
-    # Before they are made plain: some emoji would become words.
-    text = "".join(" " if unicodedata.category(char) == "So" else char for char in _KEYCAP.sub(" ", text))
+    # Before they are made plain: some emoji would become words. What stands for nothing (yet) is no word either.
+    text = "".join(" " if unicodedata.category(char) in _NO_WORDS else char for char in _KEYCAP.sub(" ", text))
     return _without_marks(text)
 
 

@@ -1,8 +1,6 @@
 """Faults of what the run depends on: what is retried, what fails by type, and what goes on regardless."""
 
 import json
-import signal
-import subprocess
 import time
 from datetime import timedelta
 
@@ -195,7 +193,8 @@ def test_a_summary_that_cannot_be_saved_is_retried(bench: Workbench) -> None:
 def test_a_worker_that_is_killed_costs_one_attempt(bench: Workbench) -> None:
     team = bench.new_team()
     bench.add_traces(team, 1, text=f"question of team {team}")
-    bench.run_team(bench.new_team())
+    runtime = bench.stack.runtime
+    assert runtime is not None
     with bench.model_faults({"match": f"question of team {team}", "times": 1, "kind": "delay", "seconds": 3}):
         arn = bench.start_team(team)
         before = bench.model_calls()
@@ -203,24 +202,12 @@ def test_a_worker_that_is_killed_costs_one_attempt(bench: Workbench) -> None:
         killed = False
         while not killed and time.monotonic() < deadline:
             time.sleep(0.2)
-            killed = _kill_a_busy_worker("handlers.summarize_trace.handler", bench, arn)
+            killed = bool(runtime.kill_workers("trace-summarization-summarize-trace"))
         execution = bench.wait(arn)
     assert killed
     assert execution.output is not None, before
     assert execution.output["metrics"]["summaries_generated"] == 1
     assert "Runtime.ExitError" in json.dumps(bench.history(arn), default=str)
-
-
-def _kill_a_busy_worker(handler: str, bench: Workbench, arn: str) -> bool:
-    """Kill every worker of a handler once the trace's task is under way."""
-    entered = [e for e in bench.history(arn) if e.get("stateEnteredEventDetails", {}).get("name") == "SummarizeTrace"]
-    if not entered:
-        return False
-    time.sleep(1.0)  # the model now thinks
-    found = subprocess.run(["pgrep", "-f", f"awslambdaric {handler}"], check=False, capture_output=True, text=True)
-    for pid in found.stdout.split():
-        subprocess.run(["kill", f"-{signal.SIGKILL.value}", pid], check=True)
-    return bool(found.stdout)
 
 
 # --- embeddings ------------------------------------------------------------------------------------------------------
