@@ -23,7 +23,8 @@ _MARK: Final = re.compile("[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 # In a path of Windows as well, on both sides alike.
 _ESCAPE: Final = re.compile(r"\\\\|\\[nrt]")
-_NO_WORDS: Final = frozenset(["So", "Cn", "Co"])  # symbols, unassigned, private use
+_LETTERS: Final = frozenset("LMN")  # letters, marks, numbers: the first letter of their category
+_FILLERS: Final = frozenset("\u115f\u1160\u3164\uffa0")  # letters of Hangul that nobody sees
 _KEYCAP: Final = re.compile("[0-9#*]\ufe0f?\u20e3")
 
 
@@ -54,8 +55,12 @@ def _plain(text: str) -> str:
     if text.isascii():
         return text
     # Before they are made plain: some emoji would become words. What stands for nothing (yet) is no word either.
-    text = "".join(" " if unicodedata.category(char) in _NO_WORDS else char for char in _KEYCAP.sub(" ", text))
+    text = "".join(char if _is_of_words(char) else " " for char in _KEYCAP.sub(" ", text))
     return _without_marks(text)
+
+
+def _is_of_words(char: str) -> bool:
+    return unicodedata.category(char)[0] in _LETTERS and char not in _FILLERS
 
 
 def _folded(word: str) -> str:
