@@ -203,7 +203,8 @@ class Delivery:
         """Ask the model server for its log, or tell it what to do wrong."""
         url = self.info.model_base_url.removesuffix("/v1") + path
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the stack's own server
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the stack's own server
             return json.loads(answer.read())
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -216,8 +217,8 @@ def _measured(client: Client, base_url: str, team_id: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for method in ("vector", "words", "hybrid"):
         requests = [_request(team_id, method, number) for number in range(_SEARCHES)]
-        rows = _rows_read(client, lambda: search(requests[0], store, model))  # noqa: B023 - called at once
-        times = [_milliseconds(lambda: search(request, store, model)) for request in requests]  # noqa: B023
+        rows = _rows_read(client, partial(search, requests[0], store, model))
+        times = [_milliseconds(partial(search, request, store, model)) for request in requests]
         figures[method] = {"milliseconds": round(statistics.median(times), 1), "rows_read": rows}
     return figures
 

@@ -59,8 +59,8 @@ def run() -> dict[str, Any]:
         "queries": len(queries),
         "documents": documents,
         "embedding_model": model,
-        **_means(judged, lambda _: True),
-        "exact_strings": _means(judged, lambda query: query.kind in EXACT_KINDS),
+        **_means(judged),
+        "exact_strings": _means([each for each in judged if each[0].kind in EXACT_KINDS]),
         "kinds": _means_by(judged, lambda query: query.kind),
         "halves": _means_by(judged, lambda query: query.half),
         "search_seconds": round(search_seconds, 1),
@@ -140,11 +140,11 @@ def _found(info: StackInfo, query: Query, method: str) -> list[str]:
 _Judged = Sequence[tuple[Query, str, Figures]]
 
 
-def _means(judged: _Judged, belongs: Callable[[Query], bool]) -> dict[str, Any]:
-    """Each method's figures over some of the queries, and how many these are."""
+def _means(judged: _Judged) -> dict[str, Any]:
+    """Each method's figures, and over how many queries."""
     means: dict[str, Any] = {}
     for method in METHODS:
-        chosen = [each for query, by, each in judged if by == method and belongs(query)]
+        chosen = [each for _, by, each in judged if by == method]
         columns = zip(*chosen, strict=True)
         means[method] = {
             name: round(math.fsum(column) / len(chosen), 4) for name, column in zip(METRICS, columns, strict=True)
@@ -154,4 +154,4 @@ def _means(judged: _Judged, belongs: Callable[[Query], bool]) -> dict[str, Any]:
 
 def _means_by(judged: _Judged, part_of: Callable[[Query], str]) -> Mapping[str, Any]:
     parts = dict.fromkeys(part_of(query) for query, _, _ in judged)
-    return {part: _means(judged, lambda query, part=part: part_of(query) == part) for part in parts}  # type: ignore[misc]
+    return {part: _means([each for each in judged if part_of(each[0]) == part]) for part in parts}

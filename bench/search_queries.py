@@ -6,7 +6,8 @@
 and licences). Queries are taken from that and from the events as they were recorded, never from summaries; which of
 many, a hash decides. What is relevant follows from rules:
 
-- `exact` (ids, codes, files, models): all traces of the team whose events hold the text as it stands, as a word.
+- `exact` (ids, codes, files, models): all traces of the team whose events hold the text as it stands, as a word. Paths
+  are those of the machines on which the traces were recorded.
 - `question`: the same texts within a question, in one of three forms.
 - `trace id`: the trace itself.
 - `error` (messages of failed steps): all traces of the team whose events hold the text, in capitals or not.
@@ -21,7 +22,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
@@ -200,7 +201,7 @@ def _by_id(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
 
 def _tools(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
     names = {name for trace in traces for name in trace.tools if re.fullmatch(r"[A-Za-z]+(?:[_-][A-Za-z]+)+", name)}
-    calling = ((name, _ids(traces, lambda trace, name=name: name in trace.tools)) for name in _by_hash(names))  # type: ignore[misc]
+    calling = ((name, _ids(trace for trace in traces if name in trace.tools)) for name in _by_hash(names))
     few = [(name, ids) for name, ids in calling if len(ids) <= _MOST_RELEVANT_SHARE * len(traces)]
     yield from (Query(name, "tool", team_id, ids) for name, ids in few[: _TOOLS.get(team_id, 0)])
 
@@ -217,7 +218,7 @@ def _errors(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
         texts |= {part.strip(" ,.:;-") for part in parts}
     for text in islice((text for text in _by_hash(texts) if len(text.split()) >= _SHORTEST_REQUEST), _ERRORS_PER_TEAM):
         even = " ".join(text.split()).casefold()
-        yield Query(text, "error", team_id, _ids(traces, lambda trace, even=even: even in trace.said_evenly))  # type: ignore[misc]
+        yield Query(text, "error", team_id, _ids(trace for trace in traces if even in trace.said_evenly))
 
 
 def _tasks(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
@@ -230,7 +231,7 @@ def _tasks(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
         text = _request(one)
         if text:
             even = " ".join(text.split()).casefold()
-            same = _ids(traces, lambda trace, task=task, even=even: trace.task == task or even in trace.said_evenly)  # type: ignore[misc]
+            same = _ids(trace for trace in traces if trace.task == task or even in trace.said_evenly)
             asked.append(Query(text, "task", team_id, same))
     # Tasks with several runs first: they say more of a ranking.
     asked.sort(key=lambda query: len(query.relevant) == 1)
@@ -249,10 +250,9 @@ def _paraphrases(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
     for text, named in _PARAPHRASES[team_id]:
         wanted = [named] if isinstance(named, str) else named
         ids = _ids(
-            traces,
-            lambda trace, wanted=wanted: any(  # type: ignore[misc]
-                trace.task == each or each.casefold() in trace.said_evenly for each in wanted
-            ),
+            trace
+            for trace in traces
+            if any(trace.task == each or each.casefold() in trace.said_evenly for each in wanted)
         )
         if not ids:
             raise ValueError(f"no trace of team {team_id} for {wanted}")
@@ -261,11 +261,11 @@ def _paraphrases(team_id: int, traces: Sequence[_Trace]) -> Iterator[Query]:
 
 def _holding(traces: Sequence[_Trace], text: str) -> tuple[str, ...]:
     whole = re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])")
-    return _ids(traces, lambda trace: text in trace.said and whole.search(trace.said) is not None)
+    return _ids(trace for trace in traces if text in trace.said and whole.search(trace.said))
 
 
-def _ids(traces: Iterable[_Trace], is_relevant: Callable[[_Trace], bool]) -> tuple[str, ...]:
-    return tuple(sorted(trace.id for trace in traces if is_relevant(trace)))
+def _ids(relevant: Iterable[_Trace]) -> tuple[str, ...]:
+    return tuple(sorted(trace.id for trace in relevant))
 
 
 def _leaves(value: Any) -> Iterator[str]:

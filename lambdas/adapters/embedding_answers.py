@@ -130,5 +130,6 @@ def _vector(given: object) -> list[float]:
 
 def _number(given: object) -> float:
     # Some servers write null for what is not a number; an integer can be too large for a float.
-    is_number = isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= sys.float_info.max
-    return float(given) if is_number else float("nan")  # type: ignore[arg-type]
+    if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= sys.float_info.max:
+        return float(given)
+    return float("nan")
