@@ -148,7 +148,7 @@ class Kafka(_Context):
     topic: str = Field(
         c.EMBEDDING_TOPIC, max_length=249, pattern=r"^[A-Za-z0-9._-]+$", description="Topic of the embedding requests."
     )
-    batch_size: int = Field(100, ge=1, le=10_000, description="Records of one invocation of `embed-documents` at most.")
+    batch_size: int = Field(500, ge=1, le=10_000, description="Records of one invocation of `embed-documents` at most.")
     batch_window_seconds: int = Field(
         5, ge=0, le=300, description="How long a batch waits for more records before the function is invoked."
     )
