@@ -2,7 +2,7 @@
 
     python -m bench.search_queries
 
-`bench/search_tasks.json` tells which task each trace is a run of, as its source labels it (`samples/README.md`: sources
+`bench/search_tasks.json` tells which task each trace is a run of, as its source labels it (`bench/SOURCES.md`: sources
 and licences). Queries are taken from that and from the events as they were recorded, never from summaries; which of
 many, a hash decides. What is relevant follows from rules:
 

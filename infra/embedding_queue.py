@@ -15,6 +15,7 @@ class EmbeddingQueue(Construct):
     def __init__(self, scope: Construct, construct_id: str, settings: StackSettings) -> None:
         super().__init__(scope, construct_id)
         self.secret: Secret | None = None
+        self._root_certificate: Secret | None = None
         kafka = settings.kafka
         self._kafka = kafka
         if kafka is None:
@@ -26,18 +27,22 @@ class EmbeddingQueue(Construct):
             return
         if kafka.secret_arn is not None:
             self.secret = Secret(kafka.secret_arn)
+        if kafka.root_certificate_secret_arn is not None:
+            self._root_certificate = Secret(kafka.root_certificate_secret_arn)
         self.environment = KafkaSettings(
             kafka_bootstrap_servers=kafka.bootstrap_servers,
             kafka_security_protocol=kafka.security_protocol,
             kafka_sasl_mechanism=kafka.sasl_mechanism,
-            kafka_secret_arn=self.secret.arn if self.secret is not None else "",
+            kafka_secret_arn=kafka.secret_arn or "",
+            kafka_root_certificate_secret_arn=kafka.root_certificate_secret_arn or "",
             kafka_topic=kafka.topic,
             embedding_models=settings.embedding_models,
         )
 
     def write_statements(self) -> list[iam.PolicyStatement]:
         """The rights of the producer."""
-        statements = [self.secret.read_statement()] if self.secret is not None else []
+        secrets = (self.secret, self._root_certificate)
+        statements = [secret.read_statement() for secret in secrets if secret is not None]
         if self._kafka is not None and self._kafka.cluster_arn is not None:
             statements += _msk_statements(self._kafka, self._kafka.cluster_arn)
         return statements

@@ -142,8 +142,8 @@ class Kafka(_Context):
     )
     root_certificate_secret_arn: SecretArn | None = Field(
         None,
-        description="Secret with the root certificate (PEM, JSON key `certificate`) that the event source checks the "
-        "brokers' TLS certificate by. Unset: a public authority's. Not for `AWS_MSK_IAM`.",
+        description="Secret with the root certificate (PEM, JSON key `certificate`) that whoever sends and reads "
+        "checks the brokers' TLS certificate by. Unset: a public authority's. Not for `AWS_MSK_IAM`.",
     )
     topic: str = Field(
         c.EMBEDDING_TOPIC, max_length=249, pattern=r"^[A-Za-z0-9._-]+$", description="Topic of the embedding requests."

@@ -40,10 +40,13 @@ class KafkaBroker:
     Args:
         port: 0 takes a free one at the first start; later starts keep it.
         topics: created at every start.
+        advertised_port: where clients are sent after their first question, when something stands before the broker,
+            such as what ends TLS (it does not speak it: of --cert and --key it takes only one). Not with `topics`.
     """
 
-    def __init__(self, port: int = 0, topics: Iterable[str] = ()) -> None:
+    def __init__(self, port: int = 0, topics: Iterable[str] = (), advertised_port: int | None = None) -> None:
         self._port = port
+        self._advertised_port = advertised_port
         self._topics = tuple(topics)
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = 0
@@ -54,11 +57,16 @@ class KafkaBroker:
         return self._generation
 
     @property
-    def bootstrap_servers(self) -> str:
-        """`host:port` for clients; before the first start with port 0 there is none."""
+    def port(self) -> int:
+        """Where it listens; before the first start with port 0 there is none."""
         if self._port == 0:
             raise RuntimeError("the broker has no port yet: start it first")
-        return f"{_HOST}:{self._port}"
+        return self._port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` for clients; before the first start with port 0 there is none."""
+        return f"{_HOST}:{self.port}"
 
     def start(self) -> None:
         """Start the broker and return when it answers and its topics exist.
@@ -73,7 +81,7 @@ class KafkaBroker:
             self._port = reservation.getsockname()[1]
         with tempfile.TemporaryFile() as output:
             self._process = start_child(
-                _broker_command(self.bootstrap_servers),
+                _broker_command(self._port, self._advertised_port or self._port),
                 environment={"RUST_BACKTRACE": "1"},
                 working_directory=Path(tempfile.gettempdir()),
                 output=output,
@@ -138,9 +146,12 @@ class KafkaBroker:
             admin.close()
 
 
-def _broker_command(address: str) -> list[str]:
-    url = f"tcp://{address}"
-    options = {"--listener-url": url, "--advertised-listener-url": url, "--storage-engine": "memory://tansu/"}
+def _broker_command(port: int, advertised_port: int) -> list[str]:
+    options = {
+        "--listener-url": f"tcp://{_HOST}:{port}",
+        "--advertised-listener-url": f"tcp://{_HOST}:{advertised_port}",
+        "--storage-engine": "memory://tansu/",
+    }
     return [_broker_program(), "broker", *(part for option in options.items() for part in option), "--silent"]
 
 

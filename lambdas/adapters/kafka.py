@@ -18,7 +18,7 @@ from kafka.errors import (
 )
 from kafka.producer.future import FutureRecordMetadata
 
-from adapters.secrets import KafkaSecret
+from adapters.secrets import KafkaSecret, RootCertificateSecret
 from adapters.settings import KafkaSettings
 from trace_summarization import constants as c
 from trace_summarization.errors import EmbeddingNotQueued, EmbeddingRequestRefused
@@ -141,4 +141,6 @@ def _producer_options(settings: KafkaSettings) -> dict[str, Any]:
         secret = KafkaSecret.read(settings.kafka_secret_arn)
         options["sasl_plain_username"] = secret.username
         options["sasl_plain_password"] = secret.password
+    if settings.kafka_root_certificate_secret_arn:
+        options["ssl_context"] = RootCertificateSecret.read(settings.kafka_root_certificate_secret_arn).tls_context()
     return options

@@ -1,6 +1,7 @@
 """Secrets Manager and Parameter Store: read, checked, kept for five minutes."""
 
 import functools
+import ssl
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -121,6 +122,34 @@ class KafkaSecret(_Secret):
 
     username: str = Field(min_length=1)
     password: str = Field(min_length=1, repr=False)
+
+
+class RootCertificateSecret(_Secret):
+    """Root certificates, PEM, of the authorities that vouch for servers; named as Lambda's event source wants it."""
+
+    certificate: str = Field(repr=False)
+
+    @field_validator("certificate")
+    @classmethod
+    def _readable(cls, certificate: str) -> str:
+        _tls_context(certificate)
+        return certificate
+
+    def tls_context(self) -> ssl.SSLContext:
+        """TLS for a client that checks the server's name, and its certificate by these authorities and no others."""
+        return _tls_context(self.certificate)
+
+
+def _tls_context(root_certificates: str) -> ssl.SSLContext:
+    # As the Kafka client's own. Python's default is stricter from 3.13 on, and refuses what many private authorities
+    # leave out of their certificates.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=root_certificates)
+    except (ssl.SSLError, TypeError, ValueError) as error:  # TypeError: not ASCII
+        raise ValueError("should be root certificates in PEM, with its line breaks") from error
+    return context
 
 
 def read_parameter(name: str) -> str:

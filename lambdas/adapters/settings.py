@@ -58,12 +58,17 @@ class ModelSettings(EnvironmentModel):
 
 
 class KafkaSettings(EnvironmentModel):
-    """Where embedding requests go. The secret, when there is one, is JSON: username, password."""
+    """Where embedding requests go, and how. Empty: no such secret.
+
+    The secrets are JSON: one holds username and password, the other one certificate, the PEM of the authority that
+    vouches for the brokers.
+    """
 
     kafka_bootstrap_servers: str
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "SASL_SSL"
     kafka_sasl_mechanism: Literal["", "AWS_MSK_IAM", "SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = ""
     kafka_secret_arn: str = ""
+    kafka_root_certificate_secret_arn: str = ""
     kafka_topic: str = c.EMBEDDING_TOPIC
     embedding_models: Names = c.DEFAULT_EMBEDDING_MODELS
 

@@ -44,6 +44,7 @@ QUEUE_CONTEXT = {
         "bootstrap_servers": "b-1.example.com:9096",
         "sasl_mechanism": "SCRAM-SHA-512",
         "secret_arn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:kafka-AbCdEf",
+        "root_certificate_secret_arn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:brokers-AbCdEf",
     }
 }
 

@@ -167,12 +167,12 @@ def test_a_new_group_begins_with_the_oldest_request(tmp_path: Path) -> None:
     mapping = Source(tmp_path, PASSWORD).mapping
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
     assert mapping["Topics"] == ["document_embeddings_input"]
-    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 5)
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (500, 5)
 
 
 def test_batches_are_as_large_and_wait_as_long_as_chosen(tmp_path: Path) -> None:
-    mapping = Source(tmp_path, {**PASSWORD, "batch_size": 500, "batch_window_seconds": 0}).mapping
-    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (500, 0)
+    mapping = Source(tmp_path, {**PASSWORD, "batch_size": 100, "batch_window_seconds": 0}).mapping
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 0)
 
 
 def test_the_function_is_shorter_than_a_kafka_event_source_takes(queue_template: Template) -> None:

@@ -146,7 +146,7 @@ def test_a_function_reads_exactly_its_own_secrets(handler: str, stack: str, requ
     if handler == "embed_documents":  # Lambda reads the queue with this function's role
         (mapping,) = template.resources("AWS::Lambda::EventSourceMapping").values()
         accesses = mapping.get("SourceAccessConfigurations", [])
-        arns |= {readable(access["URI"]) for access in accesses if access["Type"].endswith("_AUTH")}
+        arns |= {readable(access["URI"]) for access in accesses if ":secret:" in readable(access["URI"])}
     readable_arns = {
         target
         for statement in template.function_statements(handler)

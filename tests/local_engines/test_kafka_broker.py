@@ -80,7 +80,7 @@ def test_a_port_in_use_is_named() -> None:
 
 
 def test_a_broker_that_ends_at_once_shows_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local.kafka_broker._broker_command", lambda _: ["/bin/sh", "-c", "echo no storage; exit 3"])
+    monkeypatch.setattr("local.kafka_broker._broker_command", lambda *_: ["/bin/sh", "-c", "echo no storage; exit 3"])
     broker = KafkaBroker()
     with pytest.raises(BrokerStartError, match=r"ended with status 3: no storage"):
         broker.start()
